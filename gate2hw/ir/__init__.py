@@ -1,0 +1,1 @@
+"""The three representations and their readers and writers; numpy, networkx, safetensors only."""

@@ -110,9 +110,9 @@ complement_inputs: Final = _table(
 reverse_address: Final = _table(_permuted(((1, 1), (1, 0), (0, 1), (0, 0))))
 """(16,) uint8: the 4-bit reverse; converts difflogic's gate ids to truth tables and back."""
 
-is_trivial: Final = _table(
+is_trivial: Final[npt.NDArray[np.bool_]] = _table(
     [int(tt in (CONST_0, CONST_1, TT_A, TT_B, TT_NOT_A, TT_NOT_B)) for tt, _, _ in TABLE]
-).astype(np.bool_)
+).view(np.bool_)
 """(16,) bool: constants, wires and inverters, which cost no gate after folding."""
 
 

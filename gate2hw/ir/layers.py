@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import IRError
-from gate2hw.ir.netlist import frozen_array
+from gate2hw.ir.netlist import EqualByContent, frozen_array
 
 __all__ = [
     "GroupSum",
@@ -39,8 +39,8 @@ def _size(shape: Shape) -> int:
     return int(np.prod(shape, dtype=np.int64))
 
 
-@dataclass(frozen=True)
-class Thermometer:
+@dataclass(frozen=True, eq=False)
+class Thermometer(EqualByContent):
     """x > threshold[c, t] becomes channel ``c*T + t``; bit t+1 implies bit t.
 
     `input_shape` is (C, H, W) or (F,), `thresholds` (C or F, T) int32 rising along T,
@@ -93,17 +93,35 @@ class Thermometer:
             )
         if (self.thresholds < 0).any() or (self.thresholds >= self.max_value).any():
             raise IRError(f"{where}: thresholds must lie in 0..{self.max_value - 1}")
+        for name, values in (("scale", self.scale), ("offset", self.offset)):
+            if values is None:
+                continue
+            if values.shape != (self.input_shape[0],) or not np.isfinite(values).all():
+                raise IRError(f"{where}: {name} must be {self.input_shape[0]} finite numbers")
+
+
+def _check_map(where: str, input_shape: Shape, *pairs: Shape) -> None:
+    if len(input_shape) != 3 or min(input_shape) < 1:
+        raise IRError(f"{where}: input shape {input_shape} is not (channels, rows, columns)")
+    if any(len(pair) != 2 for pair in pairs):
+        raise IRError(f"{where}: field or window, stride and padding are (rows, columns) each")
+
+
+def _check_arity(where: str, arity: int) -> None:
+    if not 1 <= arity <= MAX_TABLE_INPUTS:
+        raise IRError(f"{where}: tables have {arity} inputs, allowed are 1..{MAX_TABLE_INPUTS}")
 
 
 def _check_tables(where: str, tables: npt.NDArray[np.uint64], arity: int) -> None:
-    if not 1 <= arity <= MAX_TABLE_INPUTS:
-        raise IRError(f"{where}: tables have {arity} inputs, allowed are 1..{MAX_TABLE_INPUTS}")
-    if arity < MAX_TABLE_INPUTS and (tables >> np.uint64(1 << arity)).any():
-        raise IRError(f"{where}: a truth table has more than {1 << arity} bits")
+    high = tables >> np.uint64(1 << arity) if arity < MAX_TABLE_INPUTS else np.zeros(1)
+    if high.any():
+        *kernel, gate = np.argwhere(high)[0].tolist()
+        place = "".join(f", kernel {k}" for k in kernel) + f", gate {gate}"
+        raise IRError(f"{where}{place}: the truth table has more than {1 << arity} bits")
 
 
-@dataclass(frozen=True)
-class LogicConv:
+@dataclass(frozen=True, eq=False)
+class LogicConv(EqualByContent):
     """Trees of gates, shared over positions (Petersen et al., NeurIPS 2024, section 3.1).
 
     `leaves` (K, k**D, 3) int32: (channel, row, column) of each leaf inside the receptive field
@@ -126,6 +144,7 @@ class LogicConv:
         object.__setattr__(self, "leaves", frozen_array(self.leaves, np.int32))
         tables = tuple(frozen_array(t, np.uint64) for t in self.tables)
         object.__setattr__(self, "tables", tables)
+        object.__setattr__(self, "arity", int(self.arity))
 
     @property
     def n_kernels(self) -> int:
@@ -155,8 +174,7 @@ class LogicConv:
 
     def check(self, where: str) -> None:
         """Raise IRError where a rule is broken."""
-        if len(self.input_shape) != 3:
-            raise IRError(f"{where}: a convolution reads (channels, rows, columns)")
+        _check_map(where, self.input_shape, self.field, self.stride, self.padding)
         if min(self.field) < 1 or min(self.stride) < 1 or min(self.padding) < 0:
             raise IRError(f"{where}: field and stride must be positive, padding not negative")
         if min(self.output_shape[1:]) < 1:
@@ -166,6 +184,7 @@ class LogicConv:
             )
         if self.depth < 1 or self.n_kernels < 1:
             raise IRError(f"{where}: a convolution needs a kernel and a tree depth of at least 1")
+        _check_arity(where, self.arity)
         expected = (self.n_kernels, self.arity**self.depth, 3)
         if self.leaves.shape != expected:
             raise IRError(f"{where}: leaves have shape {self.leaves.shape}, expected {expected}")
@@ -184,11 +203,11 @@ class LogicConv:
                     f"{where}: tables of tree level {level} have shape {table.shape}, "
                     f"expected {size}"
                 )
-            _check_tables(where, table, self.arity)
+            _check_tables(f"{where}, tree level {level}", table, self.arity)
 
 
-@dataclass(frozen=True)
-class OrPool:
+@dataclass(frozen=True, eq=False)
+class OrPool(EqualByContent):
     """OR over windows of `window` rows x columns; padding is 0, the neutral element of OR."""
 
     input_shape: Shape
@@ -213,8 +232,7 @@ class OrPool:
 
     def check(self, where: str) -> None:
         """Raise IRError where a rule is broken."""
-        if len(self.input_shape) != 3:
-            raise IRError(f"{where}: a pool reads (channels, rows, columns)")
+        _check_map(where, self.input_shape, self.window, self.stride, self.padding)
         if min(self.window) < 1 or min(self.stride) < 1 or min(self.padding) < 0:
             raise IRError(f"{where}: window and stride must be positive, padding not negative")
         if any(pad >= span for pad, span in zip(self.padding, self.window, strict=True)):
@@ -226,8 +244,8 @@ class OrPool:
             )
 
 
-@dataclass(frozen=True)
-class LogicDense:
+@dataclass(frozen=True, eq=False)
+class LogicDense(EqualByContent):
     """`wiring` (N, k) int32 into the flattened (C order) input, `tables` (N,) uint64."""
 
     input_shape: Shape
@@ -258,6 +276,7 @@ class LogicDense:
         """Raise IRError where a rule is broken."""
         if self.wiring.ndim != 2 or self.wiring.shape[0] < 1:
             raise IRError(f"{where}: wiring has shape {self.wiring.shape}, expected (N, k), N >= 1")
+        _check_arity(where, self.arity)
         if self.tables.shape != (self.wiring.shape[0],):
             raise IRError(
                 f"{where}: tables have shape {self.tables.shape}, "
@@ -274,8 +293,8 @@ class LogicDense:
         _check_tables(where, self.tables, self.arity)
 
 
-@dataclass(frozen=True)
-class GroupSum:
+@dataclass(frozen=True, eq=False)
+class GroupSum(EqualByContent):
     """Scores: popcounts of contiguous blocks; ``group_ptr`` (C+1,) int64 cuts the input.
 
     `tau` is the training temperature; it never reaches hardware.
@@ -288,6 +307,7 @@ class GroupSum:
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_shape", _shape(self.input_shape))
         object.__setattr__(self, "group_ptr", frozen_array(self.group_ptr, np.int64))
+        object.__setattr__(self, "tau", float(self.tau))
 
     @property
     def n_classes(self) -> int:
@@ -302,6 +322,8 @@ class GroupSum:
     def check(self, where: str) -> None:
         """Raise IRError where a rule is broken."""
         size = _size(self.input_shape)
+        if not 0.0 < self.tau < np.inf:
+            raise IRError(f"{where}: tau is {self.tau}, but must be positive and finite")
         if self.group_ptr.ndim != 1 or self.n_classes < 1:
             raise IRError(f"{where}: at least one class is needed")
         if self.group_ptr[0] != 0 or self.group_ptr[-1] != size:
@@ -339,14 +361,14 @@ def layer_from_fields(fields: dict[str, Any], arrays: dict[str, npt.NDArray[Any]
     """The inverse of `layer_fields`; raises IRError for an unknown op or missing field."""
     rest = dict(fields)
     name = rest.pop("op", None)
-    if name not in _OPS:
+    if not isinstance(name, str) or name not in _OPS:
         raise IRError(f"unknown layer type {name!r}; allowed: {', '.join(sorted(_OPS))}")
     values: dict[str, Any] = {**rest, **arrays}
     if name == "LogicConv":
-        keys = sorted((k for k in values if k.startswith("tables.")), key=lambda k: int(k[7:]))
-        values["tables"] = tuple(values.pop(key) for key in keys)
+        count = sum(key.startswith("tables.") for key in values)
+        values["tables"] = tuple(values.pop(f"tables.{level}", ()) for level in range(count))
     try:
         layer: Layer = _OPS[name](**values)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise IRError(f"layer {name}: wrong fields ({error})") from error
     return layer

@@ -4,26 +4,68 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from gate2hw.errors import IRError
 from gate2hw.ir.gates import TABLE
 
-__all__ = ["Encoder", "Head", "Names", "Netlist", "Site", "SiteLayer", "Sites", "frozen_array"]
+__all__ = [
+    "Circuit",
+    "Encoder",
+    "EqualByContent",
+    "Head",
+    "Names",
+    "Netlist",
+    "Site",
+    "SiteLayer",
+    "Sites",
+    "frozen_array",
+]
 
 
 def frozen_array(values: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return `values` as a read-only contiguous array; copies only if it must."""
-    array = np.ascontiguousarray(values, dtype=dtype)
+    """Return `values` as a read-only contiguous array of `dtype`; copies only if it must.
+
+    Raises IRError where a value would change, as 256 does in uint8 or 0.5 in int32.
+    """
+    try:
+        given = np.asarray(values)
+        with np.errstate(invalid="ignore"):
+            array = np.ascontiguousarray(values, dtype=dtype)
+        kept = given.dtype == array.dtype or bool((given == array).all())
+    except (OverflowError, ValueError):
+        kept = False
+    if not kept:
+        raise IRError(f"a column of {np.dtype(dtype)} is given values that it cannot hold")
     if array.flags.writeable:
         array = array.view()
         array.setflags(write=False)
     return array
+
+
+class EqualByContent:
+    """Equality of dataclasses that hold arrays: every field has the same content."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        for entry in fields(self):  # type: ignore[arg-type]
+            mine, theirs = getattr(self, entry.name), getattr(other, entry.name)
+            if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray):
+                if not np.array_equal(mine, theirs):
+                    return False
+            elif mine != theirs:
+                return False
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -105,8 +147,8 @@ class Sites:
         return np.where(origin < 0, -1, layer)
 
 
-@dataclass(frozen=True)
-class Encoder:
+@dataclass(frozen=True, eq=False)
+class Encoder(EqualByContent):
     """Where the inputs come from: input i is ``x.flat[feature[i]] > threshold[i]``.
 
     `feature` (I,) int32 indexes the model's input in C order, `threshold` (I,) int32 is rising
@@ -135,8 +177,8 @@ class Encoder:
         return 1 if self.max_value <= 255 else 2
 
 
-@dataclass(frozen=True)
-class Head:
+@dataclass(frozen=True, eq=False)
+class Head(EqualByContent):
     """score[c] = bias[c] + sum over group c of weight * output.
 
     `group_ptr` (C+1,) int64 cuts the outputs into C contiguous groups, `weight` (O,) int32,
@@ -181,46 +223,46 @@ class Names:
     classes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Netlist:
-    """A flat netlist; see the module's title page in DESIGN.md, part 2, for every column.
+_CircuitT = TypeVar("_CircuitT", bound="Circuit")
+
+
+class Circuit(EqualByContent, ABC):
+    """What `Netlist` and `LutNetlist` share: node ids, levels, outputs, head, encoder, sites.
 
     Node 0 is constant 0, inputs are nodes 1..n_inputs, gate g is node ``1 + n_inputs + g``.
-    ``tt`` (G,) uint8, ``in0``/``in1`` (G,) int32 node ids of lower levels, ``level_ptr`` (L+1,)
-    int64 cuts the gates into levels, ``outputs`` (O,) int64 literals ``2*id + complement``.
-    ``origin`` (G,) int32 indexes ``sites`` (-1: no site). ``digest`` names the root of the chain
-    (the model's digest): passes carry it along.
     """
 
     n_inputs: int
-    tt: npt.NDArray[np.uint8]
-    in0: npt.NDArray[np.int32]
-    in1: npt.NDArray[np.int32]
     level_ptr: npt.NDArray[np.int64]
     outputs: npt.NDArray[np.int64]
     head: Head
-    encoder: Encoder | None = None
-    origin: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
-    sites: Sites = Sites()
-    names: Names = Names()
-    digest: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "n_inputs", int(self.n_inputs))
-        object.__setattr__(self, "tt", frozen_array(self.tt, np.uint8))
-        object.__setattr__(self, "in0", frozen_array(self.in0, np.int32))
-        object.__setattr__(self, "in1", frozen_array(self.in1, np.int32))
-        object.__setattr__(self, "level_ptr", frozen_array(self.level_ptr, np.int64))
-        object.__setattr__(self, "outputs", frozen_array(self.outputs, np.int64))
-        origin = self.origin
-        if len(origin) == 0 and len(self.tt):
-            origin = np.full(len(self.tt), -1, np.int32)
-        object.__setattr__(self, "origin", frozen_array(origin, np.int32))
+    encoder: Encoder | None
+    origin: npt.NDArray[np.int32]
+    sites: Sites
+    names: Names
+    digest: str
 
     @property
+    @abstractmethod
     def n_gates(self) -> int:
-        """G, the number of gates."""
-        return len(self.tt)
+        """G, the number of gates (or LUTs)."""
+
+    @abstractmethod
+    def _columns(self) -> list[npt.NDArray[Any]]:
+        """The gate columns that decide what is computed."""
+
+    @abstractmethod
+    def _operands(self) -> list[npt.NDArray[np.int32]]:
+        """Arrays of the node ids that the gates read."""
+
+    def _freeze_common(self, n_gates: int) -> None:
+        origin = self.origin
+        if len(origin) == 0 and n_gates:
+            origin = np.full(n_gates, -1, np.int32)
+        object.__setattr__(self, "n_inputs", int(self.n_inputs))
+        object.__setattr__(self, "level_ptr", frozen_array(self.level_ptr, np.int64))
+        object.__setattr__(self, "outputs", frozen_array(self.outputs, np.int64))
+        object.__setattr__(self, "origin", frozen_array(origin, np.int32))
 
     @property
     def n_outputs(self) -> int:
@@ -265,12 +307,12 @@ class Netlist:
     def fan_out(self) -> npt.NDArray[np.int64]:
         """(n_nodes,) int64: how many gate inputs and outputs read each node.
 
-        A gate reads only the inputs its function depends on; a gate with in0 == in1 counts twice.
+        Every column counts, whether or not the function depends on it: a gate with in0 == in1
+        counts twice, and a wire (A) still counts as a reader of its second input.
         """
-        count = np.bincount(self.outputs >> 1, minlength=self.n_nodes)
-        count += np.bincount(self.in0, minlength=self.n_nodes)
-        count += np.bincount(self.in1, minlength=self.n_nodes)
-        count = count.astype(np.int64)
+        count = np.bincount(self.outputs >> 1, minlength=self.n_nodes).astype(np.int64)
+        for operands in self._operands():
+            count += np.bincount(operands, minlength=self.n_nodes)
         count.setflags(write=False)
         return count
 
@@ -278,36 +320,72 @@ class Netlist:
         """(U,) int64: rising numbers i of the inputs (node 1 + i) that gates or outputs read."""
         return np.flatnonzero(self.fan_out[1 : 1 + self.n_inputs])
 
-    def function_counts(self) -> dict[str, int]:
-        """Number of gates of each of the 16 functions, by name."""
-        counts = np.bincount(self.tt, minlength=16)
-        return {name: int(counts[tt]) for tt, name, _ in TABLE}
-
     def site_of(self, gate: int) -> Site | None:
         """The neuron that gate `gate` came from, if known."""
         if self.origin[gate] < 0:
             return None
         return self.sites[int(self.origin[gate])]
 
-    def with_(self, **changes: Any) -> Netlist:
+    def with_(self: _CircuitT, **changes: Any) -> _CircuitT:
         """A copy with some columns replaced."""
-        return replace(self, **changes)
+        return replace(self, **changes)  # type: ignore[type-var]
 
     def content_digest(self) -> str:
         """sha256 (hex) of everything that decides what the netlist computes."""
-        sha = hashlib.sha256(f"netlist {self.n_inputs}".encode())
-        columns: list[npt.NDArray[Any]] = [
-            self.tt,
-            self.in0,
-            self.in1,
-            self.level_ptr,
-            self.outputs,
-        ]
+        sha = hashlib.sha256(f"{type(self).__name__} {self.n_inputs}".encode())
+        columns = [*self._columns(), self.level_ptr, self.outputs]
         columns += [self.head.group_ptr, self.head.weight, self.head.bias]
         if self.encoder is not None:
             columns += [self.encoder.feature, self.encoder.threshold]
             sha.update(f"{self.encoder.shape} {self.encoder.max_value}".encode())
         for column in columns:
-            sha.update(f"{column.dtype.str}{len(column)}".encode())
+            sha.update(f"{column.dtype.str}{column.shape}".encode())
             sha.update(column.tobytes())
         return sha.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Netlist(Circuit):
+    """A flat netlist; see the module's title page in DESIGN.md, part 2, for every column.
+
+    Node 0 is constant 0, inputs are nodes 1..n_inputs, gate g is node ``1 + n_inputs + g``.
+    ``tt`` (G,) uint8, ``in0``/``in1`` (G,) int32 node ids of lower levels, ``level_ptr`` (L+1,)
+    int64 cuts the gates into levels, ``outputs`` (O,) int64 literals ``2*id + complement``.
+    ``origin`` (G,) int32 indexes ``sites`` (-1: no site). ``digest`` names the root of the chain
+    (the model's digest): passes carry it along.
+    """
+
+    n_inputs: int
+    tt: npt.NDArray[np.uint8]
+    in0: npt.NDArray[np.int32]
+    in1: npt.NDArray[np.int32]
+    level_ptr: npt.NDArray[np.int64]
+    outputs: npt.NDArray[np.int64]
+    head: Head
+    encoder: Encoder | None = None
+    origin: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    sites: Sites = Sites()
+    names: Names = Names()
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tt", frozen_array(self.tt, np.uint8))
+        object.__setattr__(self, "in0", frozen_array(self.in0, np.int32))
+        object.__setattr__(self, "in1", frozen_array(self.in1, np.int32))
+        self._freeze_common(len(self.tt))
+
+    @property
+    def n_gates(self) -> int:
+        """G, the number of gates."""
+        return len(self.tt)
+
+    def function_counts(self) -> dict[str, int]:
+        """Number of gates of each of the 16 functions, by name."""
+        counts = np.bincount(self.tt, minlength=16)
+        return {name: int(counts[tt]) for tt, name, _ in TABLE}
+
+    def _columns(self) -> list[npt.NDArray[Any]]:
+        return [self.tt, self.in0, self.in1]
+
+    def _operands(self) -> list[npt.NDArray[np.int32]]:
+        return [self.in0, self.in1]

@@ -103,6 +103,7 @@ def chain(
     for name, layer in layers:
         if name in graph:
             raise IRError(f"two layers are named {name!r}")
+        layer.check(f"layer {name!r}")
         graph.add_node(name, op=layer)
         if before is not None:
             graph.add_edge(before, name, shape=graph.nodes[before]["op"].output_shape)

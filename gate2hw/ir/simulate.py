@@ -1,10 +1,12 @@
-"""Reference evaluator of a Netlist: 64 samples a word, one vector operation a level.
+"""Reference evaluator of a Netlist or LutNetlist: 64 samples a word, one vector operation a level.
 
 Deliberately plain: it is what everything else is compared with.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,8 @@ import numpy.typing as npt
 
 from gate2hw.errors import InputError
 from gate2hw.ir.gates import ANF
-from gate2hw.ir.netlist import Encoder, Netlist
+from gate2hw.ir.lutnetlist import LutNetlist
+from gate2hw.ir.netlist import Circuit, Encoder, Netlist
 
 __all__ = [
     "check_input",
@@ -31,8 +34,10 @@ __all__ = [
 Words = npt.NDArray[np.uint64]
 Bits = npt.NDArray[np.bool_]
 
-_MASKS = np.where(ANF.T.astype(bool), np.uint64(0xFFFF_FFFF_FFFF_FFFF), np.uint64(0))
-_CHUNK_SAMPLES = 4096
+_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_MASKS = np.where(ANF.T.astype(bool), _ONES, np.uint64(0))
+_CHUNK_WORDS = 64
+_VALUE_WORDS = 2**24
 
 
 def pack(bits: npt.NDArray[Any]) -> Words:
@@ -53,26 +58,54 @@ def unpack(words: Words, n_samples: int) -> Bits:
     return bits.T.astype(bool)
 
 
-def node_words(net: Netlist, words: Words) -> Words:
+def _gate_level(net: Netlist, start: int, stop: int, value: Words) -> Words:
+    tt = net.tt[start:stop]
+    a, b = value[net.in0[start:stop]], value[net.in1[start:stop]]
+    c0, c1, c2, c3 = (_MASKS[row][tt][:, None] for row in range(4))
+    result: Words = c0 ^ (c1 & a) ^ (c2 & b) ^ (c3 & a & b)
+    return result
+
+
+def _cofactor(init: Words, operands: list[Words], address: int) -> Words:
+    """Value of tables whose leading inputs are fixed to the bits of `address`; mux by mux."""
+    if not operands:
+        bit = (init >> np.uint64(address)) & np.uint64(1)
+        return np.where(bit.astype(bool), _ONES, np.uint64(0))[:, None]
+    first, *rest = operands
+    low = _cofactor(init, rest, 2 * address)
+    high = _cofactor(init, rest, 2 * address + 1)
+    return (first & high) | (~first & low)
+
+
+def _lut_level(net: LutNetlist, start: int, stop: int, value: Words) -> Words:
+    result = np.zeros((stop - start, value.shape[1]), np.uint64)
+    n_used = net.n_used[start:stop]
+    for k in range(1, net.k + 1):
+        rows = np.flatnonzero(n_used == k)
+        operands = [value[net.fanin[start + rows, slot]] for slot in range(k)]
+        result[rows] = _cofactor(net.init[start + rows], operands, 0)
+    return result
+
+
+def node_words(net: Netlist | LutNetlist, words: Words) -> Words:
     """Evaluate every node: (n_inputs, W) uint64 input words to (n_nodes, W) uint64."""
     if words.shape[0] != net.n_inputs:
         raise InputError(f"{words.shape[0]} input signals given, the netlist has {net.n_inputs}")
     value = np.zeros((net.n_nodes, words.shape[1]), np.uint64)
     value[1 : net.first_gate] = words
     for start, stop in net.levels():
-        tt = net.tt[start:stop]
-        a, b = value[net.in0[start:stop]], value[net.in1[start:stop]]
-        c0, c1, c2, c3 = (_MASKS[row][tt][:, None] for row in range(4))
-        value[net.first_gate + start : net.first_gate + stop] = (
-            c0 ^ (c1 & a) ^ (c2 & b) ^ (c3 & a & b)
-        )
+        if isinstance(net, Netlist):
+            level = _gate_level(net, start, stop, value)
+        else:
+            level = _lut_level(net, start, stop, value)
+        value[net.first_gate + start : net.first_gate + stop] = level
     return value
 
 
-def simulate(net: Netlist, words: Words) -> Words:
+def simulate(net: Netlist | LutNetlist, words: Words) -> Words:
     """Evaluate the output literals: (n_inputs, W) uint64 to (n_outputs, W) uint64."""
     value = node_words(net, words)
-    flip = np.where(net.outputs & 1, np.uint64(0xFFFF_FFFF_FFFF_FFFF), np.uint64(0))
+    flip = np.where(net.outputs & 1, _ONES, np.uint64(0))
     result: Words = value[net.outputs >> 1] ^ flip[:, None]
     return result
 
@@ -82,7 +115,10 @@ def check_input(encoder: Encoder, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
     `x` is (N, *shape) of integers (or whole floats) in 0..max_value.
     """
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"the input is no array: {error}") from error
     if array.ndim < 1 or array.shape[1:] != encoder.shape:
         raise InputError(
             f"input has shape {array.shape}, the model expects (N, "
@@ -90,7 +126,7 @@ def check_input(encoder: Encoder, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         )
     if array.dtype == object or array.dtype.kind not in "biuf":
         raise InputError(f"input has type {array.dtype}, the model expects integers")
-    flat = array.reshape(len(array), -1)
+    flat = array.reshape(len(array), encoder.n_features)
     if array.dtype.kind == "f" and not (np.isfinite(flat) & (flat == np.floor(flat))).all():
         bad = np.argwhere(~(np.isfinite(flat) & (flat == np.floor(flat))))[0]
         raise InputError(
@@ -114,32 +150,42 @@ def encode(encoder: Encoder, x: npt.NDArray[Any]) -> Bits:
     return bits
 
 
-def scores_of_bits(net: Netlist, bits: Bits) -> npt.NDArray[np.int64]:
+def _chunks(net: Circuit, n_samples: int) -> Iterator[slice]:
+    """Slices of samples small enough that the values of all nodes take about 128 MB."""
+    size = 64 * max(1, min(_CHUNK_WORDS, _VALUE_WORDS // net.n_nodes))
+    for first in range(0, n_samples, size):
+        yield slice(first, min(first + size, n_samples))
+
+
+def scores_of_bits(net: Netlist | LutNetlist, bits: Bits) -> npt.NDArray[np.int64]:
     """(N, C) int64 scores of (N, n_inputs) bool inputs."""
-    n_samples = len(bits)
-    result = np.empty((n_samples, net.n_classes), np.int64)
-    starts = net.head.group_ptr[:-1]
-    empty = np.diff(net.head.group_ptr) == 0
-    for first in range(0, n_samples, _CHUNK_SAMPLES):
-        chunk = bits[first : first + _CHUNK_SAMPLES]
-        out = unpack(simulate(net, pack(chunk)), len(chunk)) * net.head.weight.astype(np.int64)
-        total = np.zeros((len(chunk), out.shape[1] + 1), np.int64)
-        np.cumsum(out, axis=1, out=total[:, 1:])
-        sums = total[:, net.head.group_ptr[1:]] - total[:, starts]
-        sums[:, empty] = 0
-        result[first : first + len(chunk)] = sums + net.head.bias
+    result = np.empty((len(bits), net.n_classes), np.int64)
+    weight = net.head.weight.astype(np.int64)
+    groups = list(itertools.pairwise(net.head.group_ptr.tolist()))
+    for chunk in _chunks(net, len(bits)):
+        out = unpack(simulate(net, pack(bits[chunk])), chunk.stop - chunk.start)
+        for c, (first, last) in enumerate(groups):
+            result[chunk, c] = out[:, first:last] @ weight[first:last] + net.head.bias[c]
     return result
 
 
-def scores(net: Netlist, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def scores(net: Netlist | LutNetlist, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """(N, C) int64 scores of (N, *shape) model inputs."""
     if net.encoder is None:
         raise InputError("the netlist has no encoder: give bits, or use scores_of_bits")
-    return scores_of_bits(net, encode(net.encoder, x))
+    encoder = net.encoder
+    flat = check_input(encoder, x)
+    result = np.empty((len(flat), net.n_classes), np.int64)
+    for chunk in _chunks(net, len(flat)):
+        bits = flat[chunk][:, encoder.feature] > encoder.threshold
+        result[chunk] = scores_of_bits(net, bits)
+    return result
 
 
 def classes(score: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """(N,) int64: the class of the highest score, ties to the lowest index."""
+    if score.ndim != 2 or score.shape[1] < 1:
+        raise InputError(f"scores have shape {score.shape}, expected (N, C) with C >= 1")
     winner: npt.NDArray[np.int64] = np.argmax(score, axis=1).astype(np.int64)
     return winner
 
@@ -152,7 +198,7 @@ def random_features(
     return x.astype(np.int64)
 
 
-def random_words(net: Netlist, n_words: int, rng: np.random.Generator) -> Words:
+def random_words(net: Circuit, n_words: int, rng: np.random.Generator) -> Words:
     """(n_inputs, n_words) uint64 random inputs; legal thermometer codes if there is an encoder."""
     if net.encoder is not None:
         return pack(encode(net.encoder, random_features(net.encoder, 64 * n_words, rng)))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gate2hw.errors import IRError
 from gate2hw.ir.builder import from_columns
-from gate2hw.ir.gates import TT_A, TT_AND, TT_NOT_A, TT_OR, swap_inputs
+from gate2hw.ir.gates import CONST_0, CONST_1, TT_A, TT_AND, TT_NOT_A, TT_OR, tt_of_name
 from gate2hw.ir.layers import GroupSum, LogicConv, LogicDense, OrPool, Thermometer
 from gate2hw.ir.netlist import Encoder, Head, Names, Netlist, SiteLayer, Sites
 from gate2hw.ir.network import LogicNetwork
@@ -23,7 +23,7 @@ from gate2hw.ir.network import LogicNetwork
 __all__ = ["encoder_of", "instantiated_gates", "unroll"]
 
 Nodes = npt.NDArray[np.int32]
-TT_NOT_A_AND_B = int(swap_inputs[4])
+_TT_OFF = tt_of_name("NOT_A_AND_B")
 
 
 @dataclass
@@ -96,7 +96,7 @@ def _table_gates(
     """
     arity = len(inputs)
     if arity == 1:
-        tt = np.array([0, TT_NOT_A, TT_A, 15], np.uint8)[tables.astype(np.int64)]
+        tt = np.array([CONST_0, TT_NOT_A, TT_A, CONST_1], np.uint8)[tables.astype(np.int64)]
         return columns.block(tt, inputs[0], inputs[0], site)
     if arity == 2:
         return columns.block(tables.astype(np.uint8), inputs[0], inputs[1], site)
@@ -105,7 +105,7 @@ def _table_gates(
     f0 = _table_gates(columns, low, inputs[1:], site)
     f1 = _table_gates(columns, tables >> half, inputs[1:], site)
     on = columns.block(TT_AND, inputs[0], f1, site)
-    off = columns.block(TT_NOT_A_AND_B, inputs[0], f0, site)
+    off = columns.block(_TT_OFF, inputs[0], f0, site)
     return columns.block(TT_OR, on, off, site)
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import IRError
-from gate2hw.ir.layers import GroupSum, Thermometer
+from gate2hw.ir.layers import GroupSum, Layer, Thermometer
 
 if TYPE_CHECKING:
-    from gate2hw.ir.netlist import Netlist
+    from gate2hw.ir.lutnetlist import LutNetlist
+    from gate2hw.ir.netlist import Circuit, Netlist
     from gate2hw.ir.network import LogicNetwork
 
-__all__ = ["verify_netlist", "verify_network"]
+__all__ = ["verify_lutnetlist", "verify_netlist", "verify_network"]
 
 
 def verify_network(network: LogicNetwork) -> None:
@@ -28,6 +29,9 @@ def verify_network(network: LogicNetwork) -> None:
     degrees = [*dict(graph.in_degree()).values(), *dict(graph.out_degree()).values()]
     if max(degrees) > 1 or not nx.is_weakly_connected(graph):
         raise IRError("the layer graph must be one chain: each layer reads the one before")
+    for name, data in graph.nodes(data=True):
+        if not isinstance(data.get("op"), Layer):
+            raise IRError(f"layer {name!r}: {type(data.get('op')).__name__} is no layer type")
     layers = list(network.layers())
     for number, (name, layer) in enumerate(layers):
         where = f"layer {name!r}"
@@ -57,49 +61,68 @@ def _first(bad: npt.NDArray[np.bool_]) -> int:
     return int(np.flatnonzero(bad)[0])
 
 
-def _gate(net: Netlist, gate: int) -> str:
+def _gate(net: Circuit, gate: int) -> str:
     site = net.site_of(gate) if 0 <= net.origin[gate] < len(net.sites) else None
     return f"gate {gate} (node {net.first_gate + gate}{f', {site}' if site else ''})"
 
 
-def verify_netlist(net: Netlist) -> None:
-    """Raise IRError where `net` breaks a rule of DESIGN.md, part 2: columns, levels, literals."""
-    n_gates = net.n_gates
-    if net.n_inputs < 0:
-        raise IRError(f"netlist: n_inputs is {net.n_inputs}")
-    for name in ("in0", "in1", "origin"):
-        size = len(getattr(net, name))
-        if size != n_gates:
-            raise IRError(f"netlist: column {name} has {size} entries for {n_gates} gates")
+def _verify_columns(net: Circuit, columns: dict[str, npt.NDArray[Any]]) -> None:
+    """Numbers of inputs and nodes, lengths of the gate columns, levels, sites of the origins."""
+    if net.n_inputs < 0 or net.n_nodes > 2**31:
+        raise IRError(f"netlist: {net.n_inputs} inputs and {net.n_gates} gates are no 32-bit ids")
+    columns = columns | {"origin": net.origin, "level_ptr": net.level_ptr, "outputs": net.outputs}
+    for name, column in columns.items():
+        if column.ndim != (2 if name == "fanin" else 1):
+            raise IRError(f"netlist: column {name} has {column.ndim} dimensions")
+        if name not in ("level_ptr", "outputs") and len(column) != net.n_gates:
+            raise IRError(
+                f"netlist: column {name} has {len(column)} entries for {net.n_gates} gates"
+            )
     ptr = net.level_ptr
-    if len(ptr) < 1 or ptr[0] != 0 or ptr[-1] != n_gates or (np.diff(ptr) < 1).any():
+    if len(ptr) < 1 or ptr[0] != 0 or ptr[-1] != net.n_gates or (np.diff(ptr) < 1).any():
         raise IRError("netlist: level_ptr must rise from 0 to the number of gates, no level empty")
-    if (net.tt > 15).any():
-        gate = _first(net.tt > 15)
-        raise IRError(f"{_gate(net, gate)}: truth table {net.tt[gate]} is outside 0..15")
-    for name, column in (("in0", net.in0), ("in1", net.in1)):
+    for layer in net.sites.layers:
+        if min(layer.gates, layer.kernels, layer.rows, layer.columns) < 0:
+            raise IRError(f"netlist: the sites of layer {layer.name!r} have a negative size")
+    bad = (net.origin < -1) | (net.origin >= len(net.sites))
+    if bad.any():
+        gate = _first(bad)
+        raise IRError(
+            f"{_gate(net, gate)}: origin {net.origin[gate]} is outside the {len(net.sites)} sites"
+        )
+
+
+def _verify_operands(
+    net: Circuit, columns: list[tuple[str, npt.NDArray[np.int32], npt.NDArray[np.bool_] | None]]
+) -> None:
+    """Every operand is a node, and gates stand in the lowest level that their operands allow."""
+    below = np.zeros(net.n_gates, np.int32)
+    for name, column, unused in columns:
         bad = (column < 0) | (column >= net.n_nodes)
+        if unused is not None:
+            bad &= ~unused
         if bad.any():
             gate = _first(bad)
             raise IRError(f"{_gate(net, gate)}: {name} is {column[gate]}, which is no node")
-    if n_gates:
-        level = net.node_level
-        below = np.maximum(level[net.in0], level[net.in1])
-        bad = level[net.first_gate :] != below + 1
-        if bad.any():
-            gate = _first(bad)
-            raise IRError(
-                f"{_gate(net, gate)}: stands in level {level[net.first_gate + gate]}, but as soon "
-                f"as possible is {below[gate] + 1}"
-            )
+        operand = column if unused is None else np.where(unused, 0, column)
+        np.maximum(below, net.node_level[operand], out=below)
+    level = net.node_level[net.first_gate :]
+    bad = level != below + 1
+    if bad.any():
+        gate = _first(bad)
+        raise IRError(
+            f"{_gate(net, gate)}: stands in level {level[gate]}, but as soon as possible is "
+            f"{below[gate] + 1}"
+        )
+
+
+def _verify_ends(net: Circuit) -> None:
     bad = (net.outputs < 0) | (net.outputs >= 2 * net.n_nodes)
     if bad.any():
         output = _first(bad)
         raise IRError(f"output {output}: literal {net.outputs[output]} is no node")
     _verify_head(net)
     _verify_encoder(net)
-    if ((net.origin < -1) | (net.origin >= len(net.sites))).any():
-        raise IRError(f"netlist: origin points outside the {len(net.sites)} sites")
     for name, size in (
         ("inputs", net.n_inputs),
         ("outputs", net.n_outputs),
@@ -110,8 +133,57 @@ def verify_netlist(net: Netlist) -> None:
             raise IRError(f"netlist: {n_names} names for {size} {name}")
 
 
-def _verify_head(net: Netlist) -> None:
+def verify_netlist(net: Netlist) -> None:
+    """Raise IRError where `net` breaks a rule of DESIGN.md, part 2: columns, levels, literals."""
+    _verify_columns(net, {"tt": net.tt, "in0": net.in0, "in1": net.in1})
+    if (net.tt > 15).any():
+        gate = _first(net.tt > 15)
+        raise IRError(f"{_gate(net, gate)}: truth table {net.tt[gate]} is outside 0..15")
+    _verify_operands(net, [("in0", net.in0, None), ("in1", net.in1, None)])
+    _verify_ends(net)
+
+
+def verify_lutnetlist(net: LutNetlist) -> None:
+    """Raise IRError where `net` breaks a rule: those of a Netlist, and tables, slots, stages."""
+    from gate2hw.ir.lutnetlist import MAX_LUT_INPUTS, table_mask
+
+    _verify_columns(net, {"init": net.init, "fanin": net.fanin, "stage": net.stage})
+    if not 1 <= net.k <= MAX_LUT_INPUTS:
+        raise IRError(f"netlist: LUTs have {net.k} inputs, allowed are 1..{MAX_LUT_INPUTS}")
+    unused = net.fanin == -1
+    bad = unused[:, 0] | (unused[:, :-1] & ~unused[:, 1:]).any(axis=1)
+    if bad.any():
+        gate = _first(bad)
+        raise IRError(
+            f"{_gate(net, gate)}: fanin {net.fanin[gate].tolist()} must hold at least one node, "
+            "unused slots (-1) last"
+        )
+    columns = [(f"fanin {slot}", net.fanin[:, slot], unused[:, slot]) for slot in range(net.k)]
+    _verify_operands(net, [*columns])
+    bad = (net.init & ~table_mask(net.n_used)) != 0
+    if bad.any():
+        gate = _first(bad)
+        raise IRError(
+            f"{_gate(net, gate)}: table {int(net.init[gate]):#x} has more than "
+            f"{1 << int(net.n_used[gate])} bits"
+        )
+    node_stage = np.zeros(net.n_nodes, np.int16)
+    node_stage[net.first_gate :] = net.stage
+    earliest = node_stage[np.where(unused, 0, net.fanin)].max(axis=1, initial=0)
+    bad = net.stage < earliest
+    if bad.any():
+        gate = _first(bad)
+        raise IRError(
+            f"{_gate(net, gate)}: stage {net.stage[gate]} is before stage {earliest[gate]} "
+            "of what it reads"
+        )
+    _verify_ends(net)
+
+
+def _verify_head(net: Circuit) -> None:
     head = net.head
+    if not head.weight.ndim == head.group_ptr.ndim == head.bias.ndim == 1:
+        raise IRError("head: weight, group_ptr and bias must have one dimension each")
     if len(head.weight) != net.n_outputs:
         raise IRError(f"head: {len(head.weight)} weights for {net.n_outputs} outputs")
     if len(head.group_ptr) < 1 or head.group_ptr[0] != 0 or (np.diff(head.group_ptr) < 0).any():
@@ -122,12 +194,14 @@ def _verify_head(net: Netlist) -> None:
         raise IRError(f"head: groups end at {head.group_ptr[-1]}, outputs at {net.n_outputs}")
 
 
-def _verify_encoder(net: Netlist) -> None:
+def _verify_encoder(net: Circuit) -> None:
     encoder = net.encoder
     if encoder is None:
         return
-    if len(encoder.feature) != net.n_inputs or len(encoder.threshold) != net.n_inputs:
+    if not encoder.feature.shape == encoder.threshold.shape == (net.n_inputs,):
         raise IRError(f"encoder: its columns must have one entry for each of {net.n_inputs} inputs")
+    if not encoder.shape or min(encoder.shape) < 1:
+        raise IRError(f"encoder: shape {encoder.shape} holds no features")
     if not 1 <= encoder.max_value <= 65535:
         raise IRError(f"encoder: max_value {encoder.max_value} is outside 1..65535")
     bad = (encoder.feature < 0) | (encoder.feature >= encoder.n_features)
@@ -141,4 +215,13 @@ def _verify_encoder(net: Netlist) -> None:
         raise IRError(
             f"encoder: input {_first(bad)} has threshold {encoder.threshold[_first(bad)]}, "
             f"allowed are 0..{encoder.max_value - 1}"
+        )
+    order = np.argsort(encoder.feature, kind="stable")
+    feature, threshold = encoder.feature[order], encoder.threshold[order]
+    bad = (feature[1:] == feature[:-1]) & (threshold[1:] <= threshold[:-1])
+    if bad.any():
+        at = _first(bad)
+        raise IRError(
+            f"encoder: input {order[at + 1]} has threshold {threshold[at + 1]} after "
+            f"{threshold[at]}; the thresholds of a feature (here {feature[at]}) must rise strictly"
         )

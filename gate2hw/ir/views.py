@@ -44,22 +44,30 @@ def from_networkx(graph: nx.MultiDiGraph) -> Netlist:
 
     Gates may have any hashable id; inputs and constant keep theirs. ``graph.graph["outputs"]`` are
     ``2*node + complement`` literals, or (node, complement) pairs where ids are no integers.
-    Raises IRError for a cycle, or a gate that does not read exactly two operands.
+    Gates of a level keep the order in which the graph holds them. Raises IRError for a cycle, or
+    a gate that does not read exactly two operands.
     """
     source: Netlist = graph.graph["netlist"]
     if not nx.is_directed_acyclic_graph(graph):
         raise IRError("the graph has a cycle")
     number: dict[object, int] = {i: i for i in range(source.first_gate)}
     gates: list[tuple[int, int, int, int]] = []
-    for node in nx.topological_sort(graph):
-        data = graph.nodes[node]
-        if data["kind"] != "gate":
-            continue
-        operands = {d["slot"]: u for u, _, d in graph.in_edges(node, data=True)}
-        if sorted(operands) != [0, 1] or graph.in_degree(node) != 2:
-            raise IRError(f"gate {node!r} does not read exactly slots 0 and 1")
-        number[node] = source.first_gate + len(gates)
-        gates.append((data["tt"], number[operands[0]], number[operands[1]], data.get("origin", -1)))
+    position = {node: i for i, node in enumerate(graph)}
+    for generation in nx.topological_generations(graph):
+        for node in sorted(generation, key=position.__getitem__):
+            data = graph.nodes[node]
+            if data.get("kind") != "gate":
+                if node not in number:
+                    raise IRError(f"node {node!r} is neither a gate, an input nor the constant")
+                continue
+            operands = {d.get("slot"): u for u, _, d in graph.in_edges(node, data=True)}
+            if set(operands) != {0, 1} or graph.in_degree(node) != 2:
+                raise IRError(f"gate {node!r} does not read exactly slots 0 and 1")
+            if data.get("tt") not in range(16):
+                raise IRError(f"gate {node!r}: truth table {data.get('tt')} is outside 0..15")
+            number[node] = source.first_gate + len(gates)
+            a, b = number[operands[0]], number[operands[1]]
+            gates.append((int(data["tt"]), a, b, data.get("origin", -1)))
     outputs = []
     for output in graph.graph["outputs"]:
         node, flip = output if isinstance(output, tuple) else divmod(output, 2)

@@ -1,0 +1,201 @@
+"""One function a command: call flow, print what came of it, return the exit code."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from gate2hw import flow
+from gate2hw.cli.console import Terminal
+
+__all__ = ["COMMANDS"]
+
+
+def _train(args: argparse.Namespace, terminal: Terminal) -> int:
+    out = args.out or Path("build") / Path(args.recipe).stem
+    with terminal.progress(f"train {Path(args.recipe).stem}") as progress:
+        result = flow.train(
+            args.recipe,
+            out,
+            overrides=args.overrides,
+            data_dir=args.data,
+            device=args.device,
+            resume=args.resume,
+            progress=progress,
+        )
+    terminal.give(result)
+    soft = result["accuracy_soft"]
+    terminal.say(
+        f"{result['model_path']}: {result['accuracy']:.2%} of {result['n_test']} test samples right"
+        + (f" (soft {soft:.2%})" if soft is not None else "")
+        + f", trained in {result['time_s']:.0f} s"
+    )
+    terminal.say(f"next: gate2hw compile {out} -o {out}")
+    return 0
+
+
+def _compile(args: argparse.Namespace, terminal: Terminal) -> int:
+    with terminal.progress("compile") as progress:
+        step = flow.compile(
+            args.model,
+            args.out,
+            name=args.name,
+            opt_level=args.opt_level,
+            output=args.output,
+            bus_bytes=args.bus_bytes,
+            progress=progress,
+        )
+    terminal.give(step.result)
+    gates = step.result["gates"]
+    terminal.say(
+        f"{args.out}/rtl: {gates['optimised']:,} gates, depth {gates['depth']} "
+        f"({gates['unique']:,} trained, {gates['instantiated']:,} unrolled)"
+        + ("" if step.fresh else "; unchanged, nothing to do")
+    )
+    terminal.say(f"next: gate2hw verify {args.out}; gate2hw synth {args.out} --target ice40-hx8k")
+    return 0
+
+
+def _verify(args: argparse.Namespace, terminal: Terminal) -> int:
+    with terminal.progress("verify") as progress:
+        result = flow.verify(
+            args.dir,
+            target=args.target,
+            simulator=args.simulator,
+            n_random=args.vectors,
+            golden=args.golden,
+            proof=not args.no_proof,
+            progress=progress,
+        )
+    terminal.give(result)
+    terminal.say(_links_table(result["links"]))
+    if result["failed"]:
+        return 1
+    for reason in result["not_checked"]:
+        terminal.error(f"not checked: {reason}")
+    return 2 if result["not_checked"] else 0
+
+
+def _links_table(links: list[dict[str, Any]]) -> Table:
+    table = Table("link", "result", "how", title="chain of checks", title_justify="left")
+    for link in links:
+        table.add_row(link["name"], link["result"], link["detail"])
+    return table
+
+
+def _synth(args: argparse.Namespace, terminal: Terminal) -> int:
+    with terminal.progress(f"synth {args.target}") as progress:
+        result = flow.synth(
+            args.dir,
+            args.target,
+            clock_mhz=args.clock_mhz,
+            seed=args.seed,
+            progress=progress,
+        )
+    terminal.give(result)
+    if not result["fits"]:
+        terminal.error(f"does not fit: {result['reason']}")
+        return 1
+    met = "met" if result["clock_met"] else "MISSED"
+    terminal.say(
+        f"{args.target}: {result['luts']:,} LUTs, {result['ffs']:,} FFs, "
+        f"{result['fmax_mhz']:.1f} MHz (constraint {result['clock_mhz']:g} MHz {met}), "
+        f"latency {result['latency_ns']:.0f} ns, {result['images_per_s']:,.0f} images/s"
+    )
+    if not result["clock_met"]:
+        terminal.error(
+            f"{args.target} reaches {result['fmax_mhz']:.1f} MHz, "
+            f"{result['clock_mhz']:g} MHz was asked for"
+        )
+        return 1
+    return 0
+
+
+def _targets(args: argparse.Namespace, terminal: Terminal) -> int:
+    found = flow.targets()
+    terminal.give(found)
+    table = Table("target", "part", "package", "LUTs", "pins", "clock MHz", "what it is")
+    for target in found:
+        table.add_row(
+            target["name"],
+            target["part"],
+            target["package"],
+            f"{target['luts']:,}",
+            f"{target['ios']}",
+            f"{target['default_clock_mhz']:g}",
+            target["description"],
+        )
+    terminal.say(table)
+    return 0
+
+
+def _report(args: argparse.Namespace, terminal: Terminal) -> int:
+    with terminal.progress("report"):
+        result = flow.report(args.dir)
+    terminal.give(result["report"])
+    if not terminal.as_json:
+        from gate2hw.report import summary
+
+        for part in summary(result["report"]):
+            terminal.say(part)
+    terminal.say(f"report: {result['html']}")
+    return 0
+
+
+def _info(args: argparse.Namespace, terminal: Terminal) -> int:
+    facts = flow.info(args.file)
+    terminal.give(facts)
+    table = Table(show_header=False, title=str(args.file), title_justify="left")
+    for key, value in facts.items():
+        text = f"{value:,}" if isinstance(value, int) else str(value)
+        table.add_row(key.replace("_", " "), text)
+    terminal.say(table)
+    return 0
+
+
+def _demo(args: argparse.Namespace, terminal: Terminal) -> int:
+    with terminal.progress("demo") as progress:
+        result = flow.demo(args.out, progress=progress)
+    terminal.give(result["report"])
+    if not terminal.as_json:
+        from gate2hw.report import summary
+
+        for part in summary(result["report"]):
+            terminal.say(part)
+    terminal.say(f"report: {result['html']}")
+    return int(result["failed"])
+
+
+def _doctor(args: argparse.Namespace, terminal: Terminal) -> int:
+    found = flow.doctor()
+    terminal.give(found)
+    table = Table("tool", "found", "version", "what it is for", "how to get it")
+    for tool in found["tools"]:
+        table.add_row(
+            tool["name"],
+            "yes" if tool["found"] else "NO",
+            tool["version"] or "",
+            tool["purpose"],
+            "" if tool["found"] else tool["how_to_get"],
+        )
+    terminal.say(table)
+    for line in found["advice"]:
+        terminal.say(line)
+    return 0 if found["complete"] else 2
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
+    "train": _train,
+    "compile": _compile,
+    "verify": _verify,
+    "synth": _synth,
+    "targets": _targets,
+    "report": _report,
+    "info": _info,
+    "demo": _demo,
+    "doctor": _doctor,
+}

@@ -1,0 +1,165 @@
+"""The command line's grammar; stable: later versions add, never rename."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TypeAlias
+
+from gate2hw import __version__
+
+__all__ = ["make_parser"]
+
+_Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group("output")
+    group.add_argument("--quiet", action="store_true", help="no progress and no tables")
+    group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    return common
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def _mhz(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 10_000:
+        raise argparse.ArgumentTypeError(f"{text} MHz is outside 0..10000")
+    return value
+
+
+def _add_train(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
+    p = sub.add_parser(
+        "train",
+        parents=[common],
+        help="train a recipe; writes model.safetensors and golden.npz",
+        description="Train a logic gate network by RECIPE: a TOML file or the name of a shipped "
+        "recipe. Ctrl-C stops cleanly; --resume goes on where it stopped.",
+        epilog="example: gate2hw train digits -o build/digits --set train.steps=500",
+    )
+    p.add_argument("recipe", metavar="RECIPE", help="TOML file, or a shipped recipe's name")
+    p.add_argument("-o", "--out", metavar="DIR", help="folder to write (default: build/RECIPE)")
+    p.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a recipe entry, e.g. train.steps=500; may be given often",
+    )
+    p.add_argument("--data", metavar="DIR", help="folder of data files (default: $GATE2HW_DATA)")
+    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
+    p.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+
+
+def _add_compile(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
+    p = sub.add_parser(
+        "compile",
+        parents=[common],
+        help="model to optimised netlist and Verilog",
+        description="Discretised model to optimised netlist and generic RTL (under DIR/rtl).",
+        epilog="example: gate2hw compile build/digits -o build/digits --bus-bytes 4",
+    )
+    p.add_argument("model", metavar="MODEL", help="model.safetensors, or the folder it lies in")
+    p.add_argument("-o", "--out", metavar="DIR", required=True, help="build folder to write")
+    p.add_argument("--name", default="lgn", help="prefix of all Verilog modules (default: lgn)")
+    p.add_argument(
+        "-O",
+        dest="opt_level",
+        type=int,
+        choices=range(4),
+        default=3,
+        help="effort: 0 none, 1 constants and dead gates, 2 + equal gates, 3 to a fixed point "
+        "(default: 3)",
+    )
+    p.add_argument(
+        "--output",
+        choices=["class", "scores"],
+        default="class",
+        help="what the result frame holds: the class, or the class and all scores",
+    )
+    p.add_argument(
+        "--bus-bytes",
+        type=int,
+        choices=[1, 2, 4, 8],
+        default=1,
+        help="width of the AXI4-Stream buses in bytes (default: 1)",
+    )
+
+
+def _add_verify(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
+    p = sub.add_parser(
+        "verify",
+        parents=[common],
+        help="check every link from model to Verilog, and to the mapped netlist",
+        description="Check exactly the files in DIR: digests, scores, proof by ABC, simulation by "
+        "cocotb; with --target also that target's RTL and its netlist after synthesis.",
+        epilog="example: gate2hw verify build/digits --target ice40-hx8k",
+    )
+    p.add_argument("dir", metavar="DIR", help="build folder")
+    p.add_argument("--target", metavar="NAME", help="check what synth made for this target too")
+    p.add_argument("--simulator", choices=["verilator", "icarus"], default="verilator")
+    p.add_argument(
+        "--vectors",
+        type=_positive,
+        default=1000,
+        metavar="N",
+        help="random vectors beside the test set (default: 1000)",
+    )
+    p.add_argument("--golden", metavar="FILE", help="golden file (default: DIR/golden.npz)")
+    p.add_argument("--no-proof", action="store_true", help="skip the proofs, simulate only")
+
+
+def _add_synth(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
+    p = sub.add_parser(
+        "synth",
+        parents=[common],
+        help="synthesise, place and route for a target",
+        description="Synthesise, place and route for a target; bitstream and results go to "
+        "DIR/NAME. Exit code 1 if the design does not fit or misses its clock.",
+        epilog="example: gate2hw synth build/digits --target ecp5-25k --clock-mhz 40",
+    )
+    p.add_argument("dir", metavar="DIR", help="build folder")
+    p.add_argument("--target", metavar="NAME", required=True, help="see: gate2hw targets")
+    p.add_argument("--clock-mhz", type=_mhz, metavar="F", help="constraint (default: target's)")
+    p.add_argument("--seed", type=_positive, default=1, metavar="N", help="placement seed")
+
+
+def _add_rest(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
+    sub.add_parser("targets", parents=[common], help="list the targets")
+    p = sub.add_parser("report", parents=[common], help="write report.json and report.html")
+    p.add_argument("dir", metavar="DIR", help="build folder")
+    p = sub.add_parser("info", parents=[common], help="say what a model or netlist file holds")
+    p.add_argument("file", metavar="FILE", help="model, network, netlist or golden file")
+    p = sub.add_parser(
+        "demo",
+        parents=[common],
+        help="digits from training to four routed targets and a report",
+        description="Train the digits classifier, compile it, check every link, place and route "
+        "it for two iCE40 and two ECP5 targets, and write the report. A second run redoes only "
+        "what changed.",
+    )
+    p.add_argument("-o", "--out", metavar="DIR", default="build/digits", help="build folder")
+    sub.add_parser("doctor", parents=[common], help="which tools are there, how to get the others")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the `gate2hw` command."""
+    parser = argparse.ArgumentParser(
+        prog="gate2hw",
+        description="The compiler from trained logic gate networks to hardware.",
+        epilog="Start with: gate2hw demo. Exit codes: 0 good; 1 a check failed, or the design does "
+        "not fit or misses its clock; 2 bad input or missing tool; 130 Ctrl-C.",
+    )
+    parser.add_argument("--version", action="version", version=f"gate2hw {__version__}")
+    sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = _common()
+    for add in (_add_train, _add_compile, _add_verify, _add_synth, _add_rest):
+        add(sub, common)
+    return parser

@@ -1,0 +1,48 @@
+"""The steps, in order, resumable; each command of the command line is one function here."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gate2hw.flow.compiling import compile
+    from gate2hw.flow.demonstration import demo
+    from gate2hw.flow.information import doctor, info, targets
+    from gate2hw.flow.reporting import report
+    from gate2hw.flow.synthesis import synth
+    from gate2hw.flow.training import train
+    from gate2hw.flow.verifying import verify
+
+__all__ = [
+    "compile",
+    "demo",
+    "doctor",
+    "info",
+    "report",
+    "synth",
+    "targets",
+    "train",
+    "verify",
+]
+
+_HOME = {
+    "compile": "compiling",
+    "demo": "demonstration",
+    "doctor": "information",
+    "info": "information",
+    "report": "reporting",
+    "synth": "synthesis",
+    "targets": "information",
+    "train": "training",
+    "verify": "verifying",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a step when it is first asked for: `import gate2hw` stays fast."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    function = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = function
+    return function

@@ -1,0 +1,106 @@
+"""info, doctor and targets: what a file holds, which tools are there, where a design can go."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gate2hw.errors import InputError
+from gate2hw.flow.compiling import model_path
+from gate2hw.ir.netlist import Netlist
+from gate2hw.ir.network import LogicNetwork
+from gate2hw.ir.store import Golden, file_kind, load_golden, load_netlist, load_network
+from gate2hw.ir.unroll import instantiated_gates
+from gate2hw.tools import registry
+from gate2hw.tools.targets import targets as load_targets
+
+__all__ = ["doctor", "info", "targets"]
+
+
+def _network_facts(network: LogicNetwork) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "kind": "model (LogicNetwork)",
+        "digest": network.digest,
+        "dataset": network.dataset or "unknown",
+        "classes": ", ".join(network.class_names) or network.group_sum.n_classes,
+        "input_shape": list(network.thermometer.input_shape),
+        "input_values": f"0..{network.thermometer.max_value}",
+        "gates_unique": network.n_unique_gates,
+        "gates_instantiated": instantiated_gates(network),
+    }
+    for name, layer in network.layers():
+        facts[f"layer {name}"] = f"{type(layer).__name__} -> {list(layer.output_shape)}"
+    for key in ("accuracy", "accuracy_soft", "n_test"):
+        if network.info.get(key) is not None:
+            facts[key] = network.info[key]
+    return facts
+
+
+def _netlist_facts(net: Netlist) -> dict[str, Any]:
+    return {
+        "kind": "netlist",
+        "model_digest": net.digest or "none",
+        "digest": net.content_digest(),
+        "inputs": net.n_inputs,
+        "inputs_used": len(net.used_inputs()),
+        "gates": net.n_gates,
+        "depth": net.depth,
+        "outputs": net.n_outputs,
+        "classes": net.n_classes,
+        "functions": {name: n for name, n in net.function_counts().items() if n},
+    }
+
+
+def _golden_facts(golden: Golden) -> dict[str, Any]:
+    return {
+        "kind": "golden vectors",
+        "model_digest": golden.digest,
+        "samples": len(golden.x),
+        "input_shape": list(golden.x.shape[1:]),
+        "classes": golden.scores.shape[1],
+        "accuracy": golden.accuracy,
+    }
+
+
+def info(file: Path | str) -> dict[str, Any]:
+    """Facts about a model, network, netlist or golden file (or a folder that holds a model)."""
+    path = Path(file)
+    if path.is_dir():
+        path = model_path(path)
+    match file_kind(path):
+        case "network":
+            return _network_facts(load_network(path))
+        case "netlist":
+            return _netlist_facts(load_netlist(path))
+        case "golden":
+            return _golden_facts(load_golden(path))
+        case "lutnetlist":
+            from gate2hw.ir.lutnetlist import load_lutnetlist
+
+            net = load_lutnetlist(path)
+            return {
+                "kind": "LUT netlist",
+                "model_digest": net.digest or "none",
+                "inputs": net.n_inputs,
+                "luts": net.n_luts,
+                "depth": net.depth,
+                "outputs": net.n_outputs,
+            }
+        case kind:
+            raise InputError(f"{path}: no facts are known about a {kind} file")
+
+
+def targets() -> list[dict[str, Any]]:
+    """The targets that `synth` can place and route for."""
+    return [asdict(target) for target in load_targets()]
+
+
+def doctor() -> dict[str, Any]:
+    """State of every external tool, and the one command that gets what is missing."""
+    tools = [asdict(status) for status in registry.status()]
+    for tool in tools:
+        tool["path"] = None if tool["path"] is None else str(tool["path"])
+    missing = [tool for tool in tools if not tool["found"] and tool["required"]]
+    advice = sorted({tool["how_to_get"] for tool in missing})
+    return {"tools": tools, "complete": not missing, "advice": advice}

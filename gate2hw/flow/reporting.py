@@ -1,0 +1,122 @@
+"""report: everything the build folder knows, as report.json and one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gate2hw import __version__
+from gate2hw.errors import InputError
+from gate2hw.flow.build import BuildFolder
+from gate2hw.ir.store import load_golden, load_netlist, load_network
+from gate2hw.report import analyse, write_report
+
+__all__ = ["report"]
+
+NOT_RUN = "not run yet: gate2hw verify {folder}"
+
+
+def _checks(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
+    hint = NOT_RUN.format(folder=folder.path)
+
+    def of(step: str) -> tuple[Any, str | None]:
+        record = steps.get(step)
+        if record is None:
+            return None, hint
+        return record["result"].get("check"), record["result"].get("reason")
+
+    simulation: dict[str, Any] = {}
+    for bench in ("core", "top"):
+        simulation[bench], simulation[f"{bench}_reason"] = of(f"verify.{bench}")
+    proof, proof_reason = of("verify.proof")
+    software, software_reason = of("verify.software")
+    post: dict[str, Any] = {}
+    post_reasons: dict[str, str] = {}
+    for step in steps:
+        if not step.startswith("synth."):
+            continue
+        name = step.removeprefix("synth.")
+        check, reason = of(f"verify.{name}")
+        post[name] = check
+        if check is None:
+            default = f"not run yet: gate2hw verify {folder.path} --target {name}"
+            fits = steps[step]["result"]["fits"]
+            text = reason if reason not in (None, hint) else default
+            post_reasons[name] = str(text) if fits else "the design does not fit this target"
+    return {
+        "software": software,
+        "software_reason": software_reason,
+        "simulation": simulation,
+        "proof": proof,
+        "proof_reason": proof_reason,
+        "post_synthesis": post,
+        "post_synthesis_reasons": post_reasons,
+    }
+
+
+def _commands(folder: BuildFolder, steps: dict[str, Any]) -> list[str]:
+    options = steps["compile"]["result"]["options"]
+    commands = [
+        f"gate2hw compile {folder.path} -o {folder.path} --name {options['name']} "
+        f"-O{options['opt_level']} --output {options['output']} --bus-bytes {options['bus_bytes']}"
+    ]
+    commands.append(f"gate2hw verify {folder.path}")
+    for step, record in steps.items():
+        if step.startswith("synth."):
+            name, result = step.removeprefix("synth."), record["result"]
+            commands.append(
+                f"gate2hw synth {folder.path} --target {name} "
+                f"--clock-mhz {result['clock_mhz']:g} --seed {result['seed']}"
+            )
+    return commands
+
+
+def report(out_dir: Path | str) -> dict[str, Any]:
+    """Write `report.json` and `report.html` of the build folder `out_dir`.
+
+    Returns ``{"report": ..., "json": path, "html": path}``. Nothing is computed or checked anew:
+    a link that `verify` has not checked is null, with the reason beside it.
+    """
+    folder = BuildFolder.existing(out_dir)
+    steps = folder.steps()
+    if "compile" not in steps:
+        raise InputError(f"{out_dir}: not compiled yet; run: gate2hw compile MODEL -o {out_dir}")
+    compiled = steps["compile"]["result"]
+    network = load_network(folder.path / "model.safetensors")
+    golden_path = folder.path / "golden.npz"
+    golden = load_golden(golden_path) if golden_path.is_file() else None
+    analysis = analyse(
+        network,
+        load_netlist(folder.path / "netlist_raw.npz"),
+        load_netlist(folder.path / "netlist.npz"),
+        golden,
+        folder.path / "history.csv",
+    )
+    report_dict: dict[str, Any] = {
+        "schema": 1,
+        "model": {
+            "name": compiled["options"]["name"],
+            "digest": network.digest,
+            "dataset": network.dataset,
+            "classes": list(network.class_names),
+            "n_test": 0 if golden is None else len(golden.x),
+            "accuracy_soft": network.info.get("accuracy_soft"),
+            "accuracy": None if golden is None else golden.accuracy,
+        },
+        "gates": compiled["gates"],
+        "passes": compiled["passes"],
+        "checks": _checks(folder, steps),
+        "targets": {
+            step.removeprefix("synth."): record["result"]
+            for step, record in steps.items()
+            if step.startswith("synth.")
+        },
+        "analysis": analysis,
+        "build": {
+            "gate2hw": __version__,
+            "options": compiled["options"],
+            "commands": _commands(folder, steps),
+        },
+    }
+    json_path, html_path = write_report(report_dict, folder.path)
+    return {"report": report_dict, "json": str(json_path), "html": str(html_path)}

@@ -1,0 +1,237 @@
+"""verify: every link of the chain, on exactly the files of a build folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from gate2hw.errors import CheckFailedError, InputError
+from gate2hw.flow import benches
+from gate2hw.flow.build import BuildFolder, Progress, file_sha256, key_of, silent
+from gate2hw.flow.checks import Chain, check_rtl_files, check_software, load_chain, prove_passes
+from gate2hw.flow.gatecloud import prove_gates
+from gate2hw.flow.synthesis import rtl_of_target
+from gate2hw.rtl import Manifest
+from gate2hw.tools import registry, simulators, yosys
+from gate2hw.tools.targets import load_target
+
+__all__ = ["verify"]
+
+NO_PROOF = "skipped by --no-proof"
+Work = Callable[[], dict[str, Any]]
+
+
+@dataclass
+class _Verifier:
+    """Runs links one by one, records each, and goes on after a failed one."""
+
+    chain: Chain
+    simulator: str
+    n_random: int
+    progress: Progress
+    links: list[dict[str, Any]] = field(default_factory=list)
+    n_links: int = 0
+
+    def add(self, name: str, result: str, detail: str) -> None:
+        self.links.append({"name": name, "result": result, "detail": detail})
+
+    def link(self, step: str, name: str, key: str, work: Work) -> None:
+        """Do one link unless it passed before on the same files."""
+        folder = self.chain.folder
+        self.progress(len(self.links), self.n_links, name)
+        if folder.is_done(step, key):
+            check = (folder.result(step) or {})["check"]
+            self.add(name, "passed", _detail(check) + " (checked before)")
+            return
+        start = time.perf_counter()
+        try:
+            check = work()
+        except CheckFailedError as error:
+            failed = {"result": "failed", "message": str(error), "mismatches": None}
+            folder.put(step, "failed", [], {"check": failed, "reason": None}, 0.0)
+            self.add(name, "FAILED", str(error))
+            return
+        time_s = time.perf_counter() - start
+        folder.put(step, key, [], {"check": check, "reason": None}, time_s)
+        self.add(name, "passed", _detail(check))
+
+    def skip(self, step: str, name: str, key: str, reason: str) -> None:
+        """Record a link as not checked, unless an earlier run checked these very files."""
+        if self.chain.folder.is_done(step, key):
+            self.link(step, name, key, dict)
+            return
+        self.chain.folder.put(step, "skipped", [], {"check": None, "reason": reason}, 0.0)
+        self.add(name, "not checked", reason)
+
+
+def _detail(check: dict[str, Any]) -> str:
+    """One line about a passed check."""
+    if "n_vectors" in check:
+        return f"{check['simulator']}: {check['n_vectors']:,} vectors, {check['mismatches']} differ"
+    if "passes" in check:
+        return f"{check['method']}: {len(check['passes'])} passes and the gate cloud equivalent"
+    return f"{check['method']}: {check['n_golden']:,} test and {check['n_random']:,} random vectors"
+
+
+def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
+    work_dir = chain.folder.path / "proof"
+    passes = prove_passes(chain, work_dir, progress)
+    progress(0, 0, "proving the Verilog gate cloud")
+    gates = prove_gates(chain.net, chain.folder.path / "rtl", chain.manifest, work_dir)
+    undecided = [entry["name"] for entry in passes if entry["result"] != "equivalent"]
+    if undecided:
+        raise CheckFailedError(
+            f"ABC came to no verdict about {', '.join(undecided)}; see --no-proof"
+        )
+    return {
+        "method": "ABC cec",
+        "result": "equivalent",
+        "passes": passes,
+        "gate_cloud": gates,
+        "head": "checked by simulation: scores and class compared bit for bit",
+    }
+
+
+def _generic_links(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> None:
+    chain, n_random = run.chain, run.n_random
+    key = key_of(step="software", n_random=n_random, **sources_key)
+    run.link(
+        "verify.software",
+        "torch = LogicNetwork = netlist",
+        key,
+        lambda: check_software(chain, n_random),
+    )
+    name = "every pass and the Verilog gates proved"
+    key = key_of(step="proof", tools=registry.versions(["yosys", "abc"]), **sources_key)
+    if proof:
+        run.link("verify.proof", name, key, lambda: _proof_work(chain, run.progress))
+    else:
+        run.skip("verify.proof", name, key, NO_PROOF)
+    missing = simulators.available(run.simulator)
+    for kind in benches.KINDS:
+        step, name = f"verify.{kind}", f"Verilog {kind} simulated"
+        key = key_of(step=step, n_random=n_random, simulator=run.simulator, **sources_key)
+        if missing is not None:
+            run.skip(step, name, key, missing)
+            continue
+        bench = benches.Bench(
+            kind=kind,
+            sources=_sources(chain.folder.path / "rtl", chain.manifest, kind),
+            manifest=chain.manifest,
+            manifest_path=chain.folder.path / "rtl" / "manifest.json",
+            work_dir=chain.folder.path / "sim",
+            simulator=run.simulator,
+            n_random=n_random,
+        )
+        run.link(step, name, key, partial(benches.run, bench, chain))
+
+
+def _sources(rtl_dir: Path, manifest: Manifest, kind: str) -> tuple[Path, ...]:
+    """The Verilog files of the core, or of the core and the top."""
+    unwanted = {manifest.modules["top"] + ".v"} if kind == "core" else set()
+    return tuple(rtl_dir / name for name in manifest.files if name not in unwanted)
+
+
+def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[str, Any]) -> None:
+    chain = run.chain
+    device = load_target(target)
+    result = chain.folder.result(f"synth.{target}")
+    if result is None:
+        raise InputError(
+            f"{chain.folder.path} was not synthesised for {target}; run: gate2hw synth "
+            f"{chain.folder.path} --target {target}"
+        )
+    step, name = f"verify.{target}", f"{target}: netlist after synthesis simulated"
+    if not result["fits"]:
+        run.skip(step, name, "", f"the design does not fit: {result['reason']}")
+        return
+    rtl_dir, manifest = rtl_of_target(chain.folder, device)
+    check_rtl_files(rtl_dir, manifest, chain.net)
+    netlist = chain.folder.path / target / f"{manifest.modules['top']}_synth.v"
+    if not netlist.is_file():
+        raise InputError(f"{netlist} is missing; run gate2hw synth again")
+    key = key_of(
+        step=step,
+        netlist=file_sha256(netlist),
+        n_random=run.n_random,
+        simulator=run.simulator,
+        proof=proof,
+        **sources_key,
+    )
+    missing = simulators.available(run.simulator)
+    if missing is not None:
+        run.skip(step, name, key, missing)
+        return
+    bench = benches.Bench(
+        kind="top",
+        sources=(netlist, *yosys.cells_sim_path(device.family)),
+        manifest=manifest,
+        manifest_path=rtl_dir / "manifest.json",
+        work_dir=chain.folder.path / target / "sim",
+        simulator=run.simulator,
+        n_random=run.n_random,
+    )
+
+    def work() -> dict[str, Any]:
+        if proof and rtl_dir != chain.folder.path / "rtl":
+            prove_gates(chain.net, rtl_dir, manifest, chain.folder.path / target / "proof")
+        return benches.run(bench, chain)
+
+    run.link(step, name, key, work)
+
+
+def verify(
+    out_dir: Path | str,
+    *,
+    target: str | None = None,
+    simulator: str = "verilator",
+    n_random: int = 1000,
+    golden: Path | str | None = None,
+    proof: bool = True,
+    links: Literal["all", "generic", "target"] = "all",
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Check every link of the chain on exactly the files of the build folder `out_dir`.
+
+    The generic links are: scores of torch's golden file against both netlists, ABC proofs of
+    every pass and of the Verilog gate cloud, and simulation of core and top. With `target`, also
+    that target's RTL and its netlist after synthesis. `links` leaves out a half. A link that
+    passed before on the same files is not done again.
+
+    Returns ``{"links": [{name, result, detail}], "failed": bool, "not_checked": [reasons]}``.
+    Raises InputError where files are missing, altered or belong to another model.
+    """
+    if simulator not in ("verilator", "icarus"):
+        raise InputError(f"unknown simulator {simulator!r}; allowed: icarus, verilator")
+    if target is not None:
+        load_target(target)
+    folder = BuildFolder.existing(out_dir)
+    chain = load_chain(folder, None if golden is None else Path(golden))
+    sources_key = {
+        "model": chain.network.digest,
+        "raw": chain.raw.content_digest(),
+        "netlist": chain.net.content_digest(),
+        "rtl": file_sha256(folder.path / "rtl" / "manifest.json"),
+        "golden": None if chain.golden_path is None else file_sha256(chain.golden_path),
+    }
+    run = _Verifier(chain, simulator, n_random, progress)
+    run.n_links = 4 * (links != "target") + (target is not None and links != "generic")
+    if links != "target":
+        _generic_links(run, proof, sources_key)
+    if target is not None and links != "generic":
+        _target_links(run, target, proof, sources_key)
+    progress(run.n_links, run.n_links, "done")
+    return {
+        "links": run.links,
+        "failed": any(link["result"] == "FAILED" for link in run.links),
+        "not_checked": [
+            link["detail"]
+            for link in run.links
+            if link["result"] == "not checked" and link["detail"] != NO_PROOF
+        ],
+        "golden_reason": chain.golden_reason,
+    }

@@ -1,0 +1,145 @@
+"""Resumable checkpoints: everything a run needs to continue bit for bit, as safetensors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gate2hw.errors import InputError, ModelFileError
+from gate2hw.ir.store import atomic_path
+
+__all__ = ["CHECKPOINT_FORMAT", "Progress", "Sampler", "load_checkpoint", "save_checkpoint"]
+
+CHECKPOINT_FORMAT = "gate2hw checkpoint 1"
+
+
+class Sampler:
+    """Batches of sample numbers: a fresh permutation each epoch, the short last batch dropped."""
+
+    def __init__(self, n_samples: int, batch_size: int, seed: int) -> None:
+        self.batch_size = min(batch_size, n_samples)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.order = torch.randperm(n_samples, generator=self.generator)
+        self.position = 0
+
+    def next(self) -> Tensor:
+        """(batch_size,) int64."""
+        if self.position + self.batch_size > len(self.order):
+            self.order = torch.randperm(len(self.order), generator=self.generator)
+            self.position = 0
+        batch = self.order[self.position : self.position + self.batch_size]
+        self.position += self.batch_size
+        return batch
+
+
+@dataclass
+class Progress:
+    """How far a run has come: plain numbers, and the log written so far."""
+
+    step: int = 0
+    best_accuracy: float = -1.0
+    best_accuracy_soft: float = -1.0
+    best_step: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    time_s: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    recipe: dict[str, Any],
+    model: nn.Module,
+    best: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    sampler: Sampler,
+    progress: Progress,
+) -> None:
+    """Write the whole state of a run, replacing the last checkpoint in one step."""
+    tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
+    tensors.update({f"best/{key}": value for key, value in best.items()})
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors.update({f"optimizer/{number}/{key}": value for key, value in state.items()})
+    tensors["sampler/order"] = sampler.order
+    tensors["sampler/generator"] = sampler.generator.get_state()
+    content = {
+        "recipe": recipe,
+        "progress": asdict(progress),
+        "position": sampler.position,
+        "torch": torch.__version__,
+    }
+    metadata = {"format": CHECKPOINT_FORMAT, "content": json.dumps(content)}
+    copies = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(copies, temporary, metadata=metadata)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: v for key, v in tensors.items() if key.startswith(prefix)}
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], where: str = "") -> list[str]:
+    """Names of the keys in which two recipes differ."""
+    names: list[str] = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            names += _differences(a, b, f"{where}{key}.")
+        elif a != b:
+            names.append(f"{where}{key}")
+    return names
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    recipe: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    sampler: Sampler,
+) -> tuple[Progress, dict[str, Tensor]]:
+    """Restore the state of a run in place; returns its progress and the best weights so far.
+
+    Raises ModelFileError for a truncated or foreign file, InputError naming the keys in which
+    `recipe` differs from that of the checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelFileError(
+            f"{path}: not a readable checkpoint, it may be cut short ({error}); "
+            "train again without --resume"
+        ) from error
+    if metadata.get("format") != CHECKPOINT_FORMAT:
+        raise ModelFileError(f"{path}: not a gate2hw checkpoint")
+    try:
+        content = json.loads(metadata["content"])
+        differences = _differences(content["recipe"], recipe)
+        if differences:
+            raise InputError(
+                f"{path}: cannot resume, the recipe differs in {', '.join(differences)}; "
+                "train with the same recipe, or without --resume"
+            )
+        states: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(tensors, "optimizer/").items():
+            number, _, name = key.partition("/")
+            states.setdefault(int(number), {})[name] = value
+        model.load_state_dict(_part(tensors, "model/"))
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": states, "param_groups": groups})
+        sampler.order = tensors["sampler/order"]
+        sampler.generator.set_state(tensors["sampler/generator"])
+        sampler.position = int(content["position"])
+        return Progress(**content["progress"]), _part(tensors, "best/")
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{path}: the checkpoint is incomplete ({error})") from error

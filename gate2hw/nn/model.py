@@ -1,0 +1,150 @@
+"""LogicModel: a chain of layers, Thermometer first and GroupSum last."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from gate2hw.errors import InputError
+from gate2hw.ir.simulate import classes
+from gate2hw.nn.layers import GroupSum, LogicConv2d, LogicDense, OrPool2d, Thermometer
+from gate2hw.nn.recipe import ConvSpec, PoolSpec, Recipe
+
+__all__ = ["LogicModel", "build_model"]
+
+_PREFIX: dict[type[nn.Module], str] = {
+    Thermometer: "thermometer",
+    LogicConv2d: "conv",
+    OrPool2d: "pool",
+    LogicDense: "dense",
+    GroupSum: "group_sum",
+}
+_CHUNK_SAMPLES = 1024
+
+
+class LogicModel(nn.Sequential):
+    """An `nn.Sequential` from model inputs (N, *shape) to scores (N, C).
+
+    ``train()``: relaxed, float scores divided by tau. ``eval()``: the discrete network, int64
+    popcounts. Layers are named by kind and number (``conv1``, ``dense2``). Raises InputError
+    where the layers are no chain from a Thermometer to a GroupSum of matching shapes.
+    """
+
+    thermometer: Thermometer
+    group_sum: GroupSum
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        named: OrderedDict[str, nn.Module] = OrderedDict()
+        counts: dict[str, int] = {}
+        for layer in layers:
+            prefix = _PREFIX.get(type(layer))
+            if prefix is None:
+                raise InputError(
+                    f"a LogicModel cannot hold a {type(layer).__name__}; "
+                    f"allowed: {', '.join(kind.__name__ for kind in _PREFIX)}"
+                )
+            counts[prefix] = counts.get(prefix, 0) + 1
+            numbered = isinstance(layer, LogicConv2d | OrPool2d | LogicDense)
+            named[f"{prefix}{counts[prefix]}" if numbered else prefix] = layer
+        ends = [i for i, layer in enumerate(layers) if isinstance(layer, Thermometer | GroupSum)]
+        if (
+            len(layers) < 2
+            or not isinstance(layers[0], Thermometer)
+            or not isinstance(layers[-1], GroupSum)
+            or ends != [0, len(layers) - 1]
+        ):
+            raise InputError("a LogicModel starts with its one Thermometer, ends with a GroupSum")
+        super().__init__(named)
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        shape: tuple[int, ...] | None = None
+        for name, layer in self.named_children():
+            wanted = layer.n_outputs if isinstance(layer, GroupSum) else None
+            if wanted is None and not isinstance(layer, Thermometer):
+                wanted = int(np.prod(layer.input_shape))  # type: ignore[arg-type]
+            if shape is not None and wanted != int(np.prod(shape)):
+                raise InputError(f"layer {name!r} reads {wanted} signals, but is given {shape}")
+            shape = layer.output_shape  # type: ignore[assignment]
+
+    @torch.no_grad()
+    def _scores(self, x: npt.NDArray[Any] | Tensor, training: bool) -> Tensor:
+        before = self.training
+        self.train(training)
+        try:
+            given = torch.as_tensor(x)
+            if given.dtype == torch.uint16:
+                given = given.to(torch.int32)
+            device = self.thermometer.thresholds.device
+            if len(given) == 0:
+                self.thermometer.check(given)
+                return torch.zeros(0, self.group_sum.n_classes)
+            parts = [self(chunk.to(device)).cpu() for chunk in torch.split(given, _CHUNK_SAMPLES)]
+            return torch.cat(parts)
+        finally:
+            self.train(before)
+
+    def scores(self, x: npt.NDArray[Any] | Tensor) -> npt.NDArray[np.int64]:
+        """(N, *shape) integers to (N, C) int64 popcounts of the discrete network."""
+        scores: npt.NDArray[np.int64] = self._scores(x, training=False).numpy().astype(np.int64)
+        return scores
+
+    def soft_scores(self, x: npt.NDArray[Any] | Tensor) -> npt.NDArray[np.float64]:
+        """(N, *shape) integers to (N, C) scores (over tau) of the relaxed network."""
+        scores: npt.NDArray[np.float64] = self._scores(x, training=True).numpy().astype(np.float64)
+        return scores
+
+    def predict(self, x: npt.NDArray[Any] | Tensor) -> npt.NDArray[np.int64]:
+        """(N, *shape) integers to (N,) classes of the discrete network; ties lowest index."""
+        return classes(self.scores(x))
+
+
+def build_model(recipe: Recipe, thermometer: Thermometer, n_classes: int) -> LogicModel:
+    """The untrained model of `recipe`; wiring is seeded by ``recipe.seed`` and the layer number.
+
+    Raises InputError naming the layer where shapes do not fit or a class has no outputs.
+    """
+    layers: list[nn.Module] = [thermometer]
+    shape = thermometer.output_shape
+    parametrisation, residual = recipe.gates.parametrisation, recipe.gates.residual
+    for number, spec in enumerate(recipe.layers):
+        rng = np.random.default_rng([recipe.seed, number])
+        layer: LogicConv2d | OrPool2d | LogicDense
+        try:
+            if isinstance(spec, ConvSpec):
+                layer = LogicConv2d(
+                    shape,
+                    spec.kernels,
+                    field=spec.field,
+                    depth=spec.depth,
+                    channels_per_tree=spec.channels_per_tree,
+                    stride=spec.stride,
+                    padding=spec.padding,
+                    rng=rng,
+                    parametrisation=parametrisation,
+                    residual=residual,
+                )
+            elif isinstance(spec, PoolSpec):
+                layer = OrPool2d(
+                    shape, spec.window, stride=spec.stride or None, padding=spec.padding
+                )
+            else:
+                layer = LogicDense(
+                    shape,
+                    spec.width,
+                    parametrisation=parametrisation,
+                    residual=residual,
+                    rng=rng,
+                )
+        except InputError as error:
+            raise InputError(f"recipe {recipe.name!r}, layers.{number}: {error}") from error
+        layers.append(layer)
+        shape = layer.output_shape
+    layers.append(GroupSum(int(np.prod(shape)), n_classes, recipe.head.tau))
+    return LogicModel(layers)

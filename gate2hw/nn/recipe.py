@@ -1,0 +1,311 @@
+"""Recipes: what to train on, which network, and how; TOML files with every key checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from gate2hw.errors import InputError, nearest
+from gate2hw.nn.encoding import ThresholdKind
+from gate2hw.nn.gates import Parametrisation
+
+__all__ = [
+    "ConvSpec",
+    "DataSpec",
+    "DenseSpec",
+    "GatesSpec",
+    "HeadSpec",
+    "LayerSpec",
+    "PoolSpec",
+    "Recipe",
+    "ThermometerSpec",
+    "TrainingSpec",
+    "load_recipe",
+    "parse_recipe",
+    "recipes",
+]
+
+
+def _number(default: Any, low: float, high: float = float("inf"), *, open_low: bool = False) -> Any:
+    """A dataclass field with its allowed range; `open_low` excludes the lower end."""
+    return field(default=default, metadata={"low": low, "high": high, "open_low": open_low})
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Where the samples come from: ``digits``, or the path of a .npz or .csv file."""
+
+    source: str = "digits"
+    split: int = _number(0, 0, 4)
+    validation_fraction: float = _number(0.15, 0, 0.5, open_low=True)
+    target: str = ""
+    max_value: int = _number(0, 0, 65535)
+
+
+@dataclass(frozen=True)
+class ThermometerSpec:
+    """How many thresholds a channel gets, and how they are chosen."""
+
+    n_thresholds: int = _number(3, 1, 255)
+    kind: ThresholdKind = "uniform"
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """A `LogicConv2d`."""
+
+    kernels: int = _number(32, 1)
+    field: int = _number(3, 1)
+    depth: int = _number(2, 1, 8)
+    channels_per_tree: int = _number(2, 1)
+    stride: int = _number(1, 1)
+    padding: int = _number(0, 0)
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """An `OrPool2d`; stride 0 means the window."""
+
+    window: int = _number(2, 1)
+    stride: int = _number(0, 0)
+    padding: int = _number(0, 0)
+
+
+@dataclass(frozen=True)
+class DenseSpec:
+    """A `LogicDense`."""
+
+    width: int = _number(1000, 1)
+
+
+LayerSpec: TypeAlias = ConvSpec | PoolSpec | DenseSpec
+_LAYERS: dict[str, type[Any]] = {"conv": ConvSpec, "or_pool": PoolSpec, "dense": DenseSpec}
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """The temperature that divides the scores in training."""
+
+    tau: float = _number(4.0, 0, open_low=True)
+
+
+@dataclass(frozen=True)
+class GatesSpec:
+    """How gates are parametrised and started; see `GateWeights`."""
+
+    parametrisation: Parametrisation = "inputwise"
+    residual: float = _number(0.9, 0.5, 0.999999, open_low=True)
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """AdamW with a cosine to zero; threads 0 chooses one thread for small networks."""
+
+    steps: int = _number(1500, 1)
+    batch_size: int = _number(128, 1)
+    learning_rate: float = _number(0.1, 0, open_low=True)
+    beta1: float = _number(0.9, 0, 0.999999)
+    beta2: float = _number(0.999, 0, 0.999999)
+    weight_decay: float = _number(0.0, 0)
+    evaluate_every: int = _number(50, 1)
+    checkpoint_every: int = _number(500, 1)
+    threads: int = _number(0, 0, 1024)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A complete recipe; `folder` is where relative data paths start."""
+
+    layers: tuple[LayerSpec, ...]
+    name: str = "recipe"
+    seed: int = _number(0, 0, 2**31 - 1)
+    data: DataSpec = DataSpec()
+    thermometer: ThermometerSpec = ThermometerSpec()
+    head: HeadSpec = HeadSpec()
+    gates: GatesSpec = GatesSpec()
+    training: TrainingSpec = TrainingSpec()
+    folder: str = field(default="", metadata={"internal": True})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-like data, in the structure of the TOML file."""
+        result = dataclasses.asdict(self)
+        del result["folder"]
+        names = {cls: name for name, cls in _LAYERS.items()}
+        result["layers"] = [
+            {"type": names[type(spec)], **dataclasses.asdict(spec)} for spec in self.layers
+        ]
+        return result
+
+    def to_toml(self) -> str:
+        """The recipe as TOML, every key written out."""
+        tables = self.as_dict()
+        layers = tables.pop("layers")
+        top = {key: value for key, value in tables.items() if not isinstance(value, dict)}
+        blocks = [_toml_lines(top)]
+        for key, value in tables.items():
+            if isinstance(value, dict):
+                blocks.append([f"[{key}]", *_toml_lines(value)])
+        blocks += [["[[layers]]", *_toml_lines(layer)] for layer in layers]
+        return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _toml_lines(values: dict[str, Any]) -> list[str]:
+    # JSON's strings, numbers and booleans are TOML's too
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+
+
+def _value(where: str, value: Any, hint: Any, metadata: types.MappingProxyType[Any, Any]) -> Any:
+    """Check one value against its type hint and range; InputError naming the key."""
+    choices = typing.get_args(hint)
+    if choices:
+        if value not in choices:
+            raise InputError(f"{where} is {value!r}; {nearest(str(value), choices)}")
+        return value
+    fits = isinstance(value, hint) or (hint is float and isinstance(value, int))
+    if not fits or (isinstance(value, bool) and hint is not bool):
+        wanted = {int: "an integer", float: "a number", str: "a text in quotes"}[hint]
+        raise InputError(f"{where} is {value!r}, but must be {wanted}")
+    if "low" in metadata:
+        low, high, is_open = metadata["low"], metadata["high"], metadata["open_low"]
+        if not low <= value <= high or (is_open and value == low) or value != value:
+            bound = f"above {low}" if is_open else f"at least {low}"
+            limit = "" if high == float("inf") else f" and at most {high}"
+            raise InputError(f"{where} is {value}; it must be {bound}{limit}")
+    return float(value) if hint is float else value
+
+
+def _spec(cls: type[Any], where: str, table: Any) -> Any:
+    """Build the dataclass `cls` from a TOML table, checking keys, types and ranges."""
+    if not isinstance(table, dict):
+        raise InputError(f"{where} is {table!r}, but must be a table of keys")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls) if not f.metadata.get("internal")}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        place = f"{where}.{key}" if where else key
+        if key not in fields:
+            raise InputError(f"unknown key {place!r}; {_nearest_key(key, fields)}")
+        if dataclasses.is_dataclass(hints[key]):
+            values[key] = _spec(typing.cast(type[Any], hints[key]), place, value)
+        elif key == "layers":
+            values[key] = _layers(value)
+        else:
+            values[key] = _value(place, value, hints[key], fields[key].metadata)
+    return cls(**values)
+
+
+def _nearest_key(key: str, fields: dict[str, Any]) -> str:
+    """Like `nearest`, but looks into the tables of a recipe too."""
+    text = nearest(key, fields)
+    if "did you mean" in text or "layers" not in fields:
+        return text
+    inner = {
+        f.name: f"{table}.{f.name}"
+        for table, cls in typing.get_type_hints(Recipe).items()
+        if dataclasses.is_dataclass(cls)
+        for f in dataclasses.fields(cls)
+    }
+    close = difflib.get_close_matches(key, inner, n=1, cutoff=0.6)
+    return f"did you mean {inner[close[0]]!r}? {text}" if close else text
+
+
+def _layers(value: Any) -> tuple[LayerSpec, ...]:
+    if not isinstance(value, list) or not value:
+        raise InputError("layers must be one or more [[layers]] tables")
+    specs: list[LayerSpec] = []
+    for number, table in enumerate(value):
+        where = f"layers.{number}"
+        if not isinstance(table, dict):
+            raise InputError(f"{where} is {table!r}, but must be a table of keys")
+        rest = dict(table)
+        kind = rest.pop("type", None)
+        if not isinstance(kind, str) or kind not in _LAYERS:
+            raise InputError(f"{where}.type is {kind!r}; {nearest(str(kind), _LAYERS)}")
+        specs.append(_spec(_LAYERS[kind], where, rest))
+    return tuple(specs)
+
+
+def parse_recipe(table: dict[str, Any], *, name: str = "recipe", folder: str = "") -> Recipe:
+    """Build and check a `Recipe` from TOML-like data; InputError names the key that is wrong."""
+    if "layers" not in table:
+        raise InputError(f"recipe {name!r} has no [[layers]]; give at least one")
+    recipe: Recipe = _spec(Recipe, "", {"name": name, **table})
+    return dataclasses.replace(recipe, folder=folder)
+
+
+def recipes() -> tuple[str, ...]:
+    """Names of the shipped recipes."""
+    folder = resources.files("gate2hw.nn") / "recipes"
+    names = (entry.name for entry in folder.iterdir())
+    return tuple(sorted(name[:-5] for name in names if name.endswith(".toml")))
+
+
+def _override(table: dict[str, Any], text: str) -> None:
+    """Apply one ``a.b=value``; the value is TOML, or a bare text."""
+    path, equals, raw = text.partition("=")
+    if not equals or not path.strip():
+        raise InputError(f"--set {text!r}: expected key=value, as in training.steps=100")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    place: Any = table
+    *parents, last = path.strip().split(".")
+    for depth, key in enumerate([*parents, last]):
+        is_last = depth == len(parents)
+        if isinstance(place, list):
+            if not key.isdigit() or int(key) >= len(place):
+                raise InputError(
+                    f"--set {text!r}: there is no layer {key!r}, allowed are 0..{len(place) - 1}"
+                )
+            if is_last:
+                place[int(key)] = value
+            else:
+                place = place[int(key)]
+        elif not isinstance(place, dict):
+            raise InputError(f"--set {text!r}: {key!r} lies below a value, not a table")
+        elif is_last:
+            place[key] = value
+        else:
+            place = place.setdefault(key, {})
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a shipped recipe by name or a TOML file by path, then apply ``a.b=value`` overrides.
+
+    Layers are addressed by number: ``layers.1.width=500``. Raises InputError for an unknown
+    recipe, unreadable TOML, an unknown key (with the nearest one), a wrong type or range.
+    """
+    path = Path(name_or_path)
+    shipped = recipes()
+    if path.suffix == ".toml" or path.is_file():
+        if not path.is_file():
+            raise InputError(f"{path}: no such recipe file; shipped recipes: {', '.join(shipped)}")
+        try:
+            text, folder = path.read_text(encoding="utf-8"), str(path.resolve().parent)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read as a recipe ({error})") from error
+    elif str(name_or_path) in shipped:
+        resource = resources.files("gate2hw.nn") / "recipes" / f"{name_or_path}.toml"
+        text, folder = resource.read_text(encoding="utf-8"), ""
+    else:
+        raise InputError(
+            f"unknown recipe {str(name_or_path)!r}; {nearest(str(name_or_path), shipped)}, "
+            "or the path of a .toml file"
+        )
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"recipe {name_or_path}: not valid TOML ({error})") from error
+    for override in overrides:
+        _override(table, override)
+    return parse_recipe(table, name=path.stem, folder=folder)

@@ -1,0 +1,179 @@
+"""The work space that passes share: a literal for each node, and the netlist that follows.
+
+A pass goes through the levels once, says for each node by which literal it is replaced, and lets
+`Rewrite.finish` drop the gates that stand for nothing any more, renumber and re-level the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gate2hw.ir.gates import complement_inputs, swap_inputs
+from gate2hw.ir.netlist import Netlist
+
+__all__ = ["Rewrite", "asap_levels", "blocks", "compact", "literal_dtype", "substitute"]
+
+BLOCK_GATES = 1 << 15
+"""Gates handled at a time: the temporaries of one block stay in the second-level cache."""
+
+
+def literal_dtype(n_nodes: int) -> type[np.signedinteger[Any]]:
+    """The narrowest type that holds ``2*n_nodes + 1``: int32 up to 2**30 nodes, else int64."""
+    return np.int32 if n_nodes < 2**30 else np.int64
+
+
+def blocks(net: Netlist, size: int = BLOCK_GATES) -> Iterator[tuple[int, int]]:
+    """Yield half-open ranges of at most `size` gates; no range crosses a level, lowest first."""
+    for start, stop in net.levels():
+        for first in range(start, stop, size):
+            yield first, min(first + size, stop)
+
+
+def asap_levels(
+    first_gate: int,
+    in0: npt.NDArray[np.int32],
+    in1: npt.NDArray[np.int32],
+    block_ptr: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int32]:
+    """(G,) int32: level 1..L of each gate, as soon as possible.
+
+    `in0`, `in1` (G,) are node ids; gates of block b, ``block_ptr[b] .. block_ptr[b+1]``, read only
+    gates of blocks before.
+    """
+    level = np.zeros(first_gate + len(in0), np.int32)
+    ptr = block_ptr.tolist()
+    for start, stop in zip(ptr[:-1], ptr[1:], strict=True):
+        highest = np.maximum(level[in0[start:stop]], level[in1[start:stop]])
+        np.add(highest, 1, out=level[first_gate + start : first_gate + stop])
+    return level[first_gate:]
+
+
+class Rewrite:
+    """A netlist being rewritten; all ids are those of the netlist it started from.
+
+    `lit` (n_nodes,) is the literal that stands for each node: ``2*node`` for one that stays
+    (``2*node + 1`` if its new table is the complement of the old), else a literal of one that
+    stays. `tt`, `in0`, `in1` (G,) are the new columns of the gates that stay: they read nodes, not
+    literals, all of which stay too; what a gate reads complemented is in its table.
+    """
+
+    def __init__(self, net: Netlist) -> None:
+        self.net = net
+        self.lit = np.arange(0, 2 * net.n_nodes, 2, dtype=literal_dtype(net.n_nodes))
+        self.tt = net.tt.copy()
+        self.in0 = net.in0.copy()
+        self.in1 = net.in1.copy()
+
+    def operands(self, start: int, stop: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """The two literals, (stop - start,) each, that gates start..stop-1 read by now."""
+        return self.lit[self.net.in0[start:stop]], self.lit[self.net.in1[start:stop]]
+
+    def resolve(self, start: int, stop: int) -> None:
+        """Let gates start..stop-1 read what stands for their inputs; in0 <= in1 afterwards."""
+        a, b = self.operands(start, stop)
+        tt = complement_inputs[((a & 1) << 1) | (b & 1), self.net.tt[start:stop]]
+        a >>= 1
+        b >>= 1
+        self.tt[start:stop] = np.where(a > b, swap_inputs[tt], tt)
+        np.minimum(a, b, out=self.in0[start:stop], casting="same_kind")
+        np.maximum(a, b, out=self.in1[start:stop], casting="same_kind")
+
+    def finish(self) -> Netlist:
+        """Return the rewritten netlist, re-levelled; the same object if nothing changed.
+
+        Gates keep their order within a level, their origin, and read in0 <= in1.
+        """
+        net = self.net
+        keep = self.lit[net.first_gate :] >> 1 == np.arange(net.first_gate, net.n_nodes)
+        outputs = self.lit[net.outputs >> 1].astype(np.int64) ^ (net.outputs & 1)
+        old = (net.tt, net.in0, net.in1, net.outputs)
+        new = (self.tt, self.in0, self.in1, outputs)
+        is_same = keep.all() and all(np.array_equal(a, b) for a, b in zip(old, new, strict=True))
+        if not is_same:
+            net = compact(net, keep, self.tt, self.in0, self.in1, outputs)
+        return _ordered(net)
+
+
+def _ordered(net: Netlist) -> Netlist:
+    """`net` with in0 <= in1 at every gate; the same object if it is so already."""
+    turned = net.in0 > net.in1
+    if not turned.any():
+        return net
+    return net.with_(
+        tt=np.where(turned, swap_inputs[net.tt], net.tt),
+        in0=np.minimum(net.in0, net.in1),
+        in1=np.maximum(net.in0, net.in1),
+    )
+
+
+def _new_ids(first_gate: int, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """(n_nodes,) int32: where each node goes when gates that are not kept close up."""
+    new_id = np.empty(first_gate + len(keep), np.int32)
+    new_id[:first_gate] = np.arange(first_gate, dtype=np.int32)
+    np.cumsum(keep, out=new_id[first_gate:])
+    new_id[first_gate:] += first_gate - 1
+    return new_id
+
+
+def compact(
+    net: Netlist,
+    keep: npt.NDArray[np.bool_],
+    tt: npt.NDArray[np.uint8],
+    in0: npt.NDArray[np.int32],
+    in1: npt.NDArray[np.int32],
+    outputs: npt.NDArray[np.int64],
+) -> Netlist:
+    """Return `net` with new columns and only the gates of `keep` (G,) bool, re-levelled.
+
+    `tt`, `in0`, `in1` (G,) and `outputs` (O,) are in the old numbering and name kept nodes only.
+    Gates keep their order within a level.
+    """
+    first = net.first_gate
+    ptr = np.concatenate([[0], np.cumsum(keep)])[net.level_ptr]
+    new_id = _new_ids(first, keep)
+    tt, origin = tt[keep], net.origin[keep]
+    in0, in1 = new_id[in0[keep]], new_id[in1[keep]]
+    outputs = (new_id[outputs >> 1].astype(np.int64) << 1) | (outputs & 1)
+    level = asap_levels(first, in0, in1, ptr)
+    if (level[1:] < level[:-1]).any():
+        # numpy sorts 16-bit keys by radix, in linear time
+        key = level.astype(np.int16) if int(level.max()) < 2**15 else level
+        order = np.argsort(key, kind="stable")
+        new_id = np.empty(first + len(order), np.int32)
+        new_id[:first] = np.arange(first, dtype=np.int32)
+        new_id[first + order] = np.arange(first, first + len(order), dtype=np.int32)
+        tt, origin = tt[order], origin[order]
+        in0, in1 = new_id[in0[order]], new_id[in1[order]]
+        outputs = (new_id[outputs >> 1].astype(np.int64) << 1) | (outputs & 1)
+    level_ptr = np.concatenate([[0], np.cumsum(np.bincount(level, minlength=1)[1:])])
+    return net.with_(
+        tt=tt, in0=in0, in1=in1, level_ptr=level_ptr, outputs=outputs, origin=origin
+    )
+
+
+def substitute(net: Netlist, lit: npt.NDArray[Any]) -> Netlist:
+    """Return `net` with each node n replaced by the literal ``lit[n]``, (n_nodes,) integers.
+
+    ``lit[n]`` is ``2*n`` for a node that stays, else a literal (``2*node + complement``) of a lower
+    node; chains of replacements are followed.
+    Complements go into the tables. Replaced gates are dropped. Returns the same object where
+    nothing is replaced.
+    """
+    work = Rewrite(net)
+    node = np.arange(net.n_nodes)
+    moved = np.flatnonzero(lit >> 1 != node)
+    final = np.array(lit, dtype=work.lit.dtype)
+    assert (lit[moved] >> 1 < moved).all(), "a node may only be replaced by a lower one"
+    while len(moved):
+        step = final[final[moved] >> 1] ^ (final[moved] & 1)
+        changed = step != final[moved]
+        moved = moved[changed]
+        final[moved] = step[changed]
+    work.lit = final
+    for start, stop in blocks(net):
+        work.resolve(start, stop)
+    return work.finish()

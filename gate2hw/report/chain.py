@@ -1,0 +1,186 @@
+"""The chain of checks and the headline numbers, in words; the page and the terminal share them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from gate2hw.report.schema import (
+    Checks,
+    Comparison,
+    FailedCheck,
+    FittedTarget,
+    Proof,
+    Report,
+    SoftwareCheck,
+    Target,
+)
+
+__all__ = [
+    "MARKS",
+    "CheckLine",
+    "Status",
+    "best_target",
+    "check_lines",
+    "class_names",
+    "clock_text",
+    "sample_word",
+    "utilisation_of",
+    "verdict",
+]
+
+Status: TypeAlias = Literal["passed", "FAILED", "not checked"]
+
+MARKS: dict[Status, str] = {"passed": "✓", "FAILED": "✗", "not checked": "–"}
+"""Symbol of each status; always shown with its word."""
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """One link of the chain: `detail` says how it was checked, or why it was not."""
+
+    link: str
+    status: Status
+    detail: str
+
+
+def _failed(check: Any) -> str | None:
+    """What differed, if `check` failed before it could count."""
+    return str(check["message"]) if check.get("result") == "failed" else None
+
+
+def _counted(link: str, by: str, vectors: dict[str, int], mismatches: int) -> CheckLine:
+    """A link checked by vectors; `vectors` counts them by kind."""
+    n_vectors = sum(vectors.values())
+    if mismatches:
+        detail = f"{by}: {mismatches:,} of {n_vectors:,} vectors differ"
+        return CheckLine(link, "FAILED", detail)
+    if n_vectors < 1:
+        return CheckLine(link, "not checked", f"{by}: no vector was compared")
+    kinds = [f"{number:,} {kind}" for kind, number in vectors.items() if number]
+    detail = f" ({', '.join(kinds)})" if len(kinds) > 1 else ""
+    return CheckLine(link, "passed", f"{by}: {n_vectors:,} vectors{detail}, 0 mismatches")
+
+
+def _simulated(link: str, check: Comparison | FailedCheck | None, reason: str | None) -> CheckLine:
+    if check is None:
+        return CheckLine(link, "not checked", reason or "")
+    if message := _failed(check):
+        return CheckLine(link, "FAILED", message)
+    run = cast(Comparison, check)
+    vectors = {"test": run.get("n_golden", 0), "random": run.get("n_random", 0)}
+    vectors["other"] = run["n_vectors"] - sum(vectors.values())
+    return _counted(link, run["simulator"], vectors, run["mismatches"])
+
+
+def _software(checks: Checks) -> Iterator[CheckLine]:
+    link = "Torch model = netlist before passes = netlist after passes"
+    if "software" not in checks:
+        return
+    check = checks["software"]
+    if check is None:
+        yield CheckLine(link, "not checked", checks.get("software_reason") or "")
+    elif message := _failed(check):
+        yield CheckLine(link, "FAILED", message)
+    else:
+        run = cast(SoftwareCheck, check)
+        vectors = {"test": run["n_golden"], "random": run["n_random"]}
+        yield _counted(link, run["method"], vectors, run["mismatches"])
+
+
+def _proved(checks: Checks) -> CheckLine:
+    link = "Netlist before passes = after each pass = gates in Verilog"
+    proof = checks["proof"]
+    if proof is None:
+        return CheckLine(link, "not checked", checks.get("proof_reason") or "")
+    if message := _failed(proof):
+        return CheckLine(link, "FAILED", message)
+    run = cast(Proof, proof)
+    found: dict[str, Status] = {"equivalent": "passed", "different": "FAILED"}
+    status = found.get(run["result"], "not checked")
+    return CheckLine(link, status, f"{run['method']}: {run['result']}")
+
+
+def check_lines(report: Report) -> list[CheckLine]:
+    """Every link of `report`, in the order of the chain."""
+    checks = report["checks"]
+    simulation = checks["simulation"]
+    lines = [*_software(checks), _proved(checks)]
+    lines += [
+        _simulated(
+            "Model = Verilog core, simulated", simulation["core"], simulation.get("core_reason")
+        ),
+        _simulated(
+            "Model = Verilog top with its streams, simulated",
+            simulation["top"],
+            simulation.get("top_reason"),
+        ),
+    ]
+    reasons = checks.get("post_synthesis_reasons", {})
+    lines += [
+        _simulated(f"Model = netlist after synthesis, {name}", check, reasons.get(name))
+        for name, check in checks["post_synthesis"].items()
+    ]
+    if not checks["post_synthesis"]:
+        reason = "no target was synthesised"
+        lines.append(CheckLine("Model = netlist after synthesis", "not checked", reason))
+    return lines
+
+
+def verdict(lines: list[CheckLine]) -> tuple[Status, str]:
+    """The chain in one sentence; it passed only if every link did."""
+    count = {status: sum(line.status == status for line in lines) for status in MARKS}
+    n_lines = len(lines)
+    if count["FAILED"]:
+        return "FAILED", f"{count['FAILED']} of {n_lines} checks FAILED"
+    if count["not checked"]:
+        return (
+            "not checked",
+            f"{count['passed']} of {n_lines} checks passed, {count['not checked']} not checked",
+        )
+    return "passed", f"all {n_lines} checks passed"
+
+
+def _fitted(targets: dict[str, Target]) -> Iterator[tuple[str, FittedTarget]]:
+    for name, target in targets.items():
+        if target["fits"]:
+            yield name, target
+
+
+def best_target(report: Report) -> tuple[str, FittedTarget] | None:
+    """The fitting target with the most images/s; one that meets its clock goes first."""
+    fitted = list(_fitted(report["targets"]))
+    if not fitted:
+        return None
+    return max(fitted, key=lambda item: (item[1]["clock_met"], item[1]["images_per_s"]))
+
+
+def clock_text(target: FittedTarget) -> str:
+    """``"✓ met"`` or ``"✗ MISSED"``: the constraint, not the highest clock."""
+    return f"{MARKS['passed']} met" if target["clock_met"] else f"{MARKS['FAILED']} MISSED"
+
+
+def sample_word(report: Report) -> str:
+    """``"images"`` for inputs with rows and columns, else ``"samples"``."""
+    shape = report["analysis"]["encoder"]["shape"] if "analysis" in report else [0, 0, 0]
+    return "images" if len(shape) == 3 else "samples"
+
+
+def utilisation_of(target: FittedTarget) -> list[tuple[str, int, int, float]]:
+    """(resource, used, available, fraction) of each resource in use, fullest first."""
+    rows = [
+        (name, use["used"], use["available"], use["fraction"])
+        for name, use in target["utilisation"].items()
+        if use["used"]
+    ]
+    return sorted(rows, key=lambda row: (-row[3], row[0]))
+
+
+def class_names(report: Report) -> list[str]:
+    """The classes' names; their numbers where the model has none."""
+    names = report["model"]["classes"]
+    confusion = report["analysis"]["confusion"] if "analysis" in report else None
+    if names or confusion is None:
+        return names
+    return [str(index) for index in range(len(confusion["matrix"]))]

@@ -1,0 +1,343 @@
+"""The shape of report.json, as types, and a check of a report against them.
+
+A value that was not measured is null, and a sibling ``NAME_reason`` says why. Fractions are 0..1,
+units stand in the names. Keys beyond these are allowed: later versions add, never rename.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+from gate2hw.errors import InputError
+from gate2hw.report.shapes import check_shape, wrong
+
+__all__ = [
+    "SCHEMA",
+    "Analysis",
+    "AreaEstimate",
+    "Build",
+    "Checks",
+    "Comparison",
+    "Confusion",
+    "EncoderUse",
+    "FailedCheck",
+    "FittedTarget",
+    "FunctionGates",
+    "GateStats",
+    "LayerGates",
+    "LevelGates",
+    "Model",
+    "PassRecord",
+    "PopcountUse",
+    "Proof",
+    "RefusedTarget",
+    "Report",
+    "Resource",
+    "Simulation",
+    "SoftwareCheck",
+    "Target",
+    "Training",
+    "check_report",
+]
+
+SCHEMA = 1
+
+
+class Model(TypedDict):
+    """The trained model; accuracies are of the test set, `accuracy` of the discrete network."""
+
+    name: str
+    digest: str
+    dataset: str
+    classes: list[str]
+    n_test: int
+    accuracy_soft: float | None
+    accuracy: float | None
+
+
+class GateStats(TypedDict):
+    """The three gate counts and the depth of the optimised netlist; head and encoder apart."""
+
+    unique: int
+    instantiated: int
+    optimised: int
+    depth: int
+
+
+class PassRecord(TypedDict):
+    """What one pass did."""
+
+    name: str
+    gates_before: int
+    gates_after: int
+    depth_after: int
+    time_s: float
+
+
+class Comparison(TypedDict):
+    """A link checked by vectors: 0 mismatches of a positive number of vectors is a pass."""
+
+    simulator: str
+    n_vectors: int
+    mismatches: int
+    n_golden: NotRequired[int]
+    n_random: NotRequired[int]
+
+
+class SoftwareCheck(TypedDict):
+    """Torch = LogicNetwork = netlist before = after passes, by the reference simulator."""
+
+    method: str
+    n_golden: int
+    n_random: int
+    mismatches: int
+
+
+class Proof(TypedDict):
+    """`result` is "equivalent", "different" or "undecided"."""
+
+    method: str
+    result: Literal["equivalent", "different", "undecided"]
+
+
+class FailedCheck(TypedDict):
+    """A check that failed before it could count; `message` holds what differed."""
+
+    result: Literal["failed"]
+    message: str
+
+
+class Simulation(TypedDict):
+    """RTL against golden vectors and the netlist before passes."""
+
+    core: Comparison | FailedCheck | None
+    top: Comparison | FailedCheck | None
+    core_reason: NotRequired[str | None]
+    top_reason: NotRequired[str | None]
+
+
+class Checks(TypedDict):
+    """The chain; why a target of `post_synthesis` is null stands in `post_synthesis_reasons`."""
+
+    simulation: Simulation
+    proof: Proof | FailedCheck | None
+    proof_reason: NotRequired[str | None]
+    post_synthesis: dict[str, Comparison | FailedCheck | None]
+    post_synthesis_reasons: NotRequired[dict[str, str]]
+    software: NotRequired[SoftwareCheck | FailedCheck | None]
+    software_reason: NotRequired[str | None]
+
+
+class Resource(TypedDict):
+    """How much of one resource of a target is in use."""
+
+    used: int
+    available: int
+    fraction: float
+
+
+class FittedTarget(TypedDict):
+    """A placed and routed target.
+
+    Latency: last input beat accepted to result valid at top, no stalls.
+    `area` is LUTs by part of the design, where synthesis could tell.
+    """
+
+    fits: Literal[True]
+    luts: int
+    ffs: int
+    carries: int
+    cells: int
+    cells_by_type: NotRequired[dict[str, int]]
+    utilisation: dict[str, Resource]
+    fmax_mhz: float
+    clock_mhz: float
+    clock_met: bool
+    latency_cycles: int
+    latency_ns: float
+    interval_cycles: int
+    images_per_s: float
+    core_images_per_s: float | None
+    counts_encoder: bool
+    area: NotRequired[dict[str, int] | None]
+    bitstream: NotRequired[str | None]
+
+
+class RefusedTarget(TypedDict):
+    """A target the design does not fit."""
+
+    fits: Literal[False]
+    reason: str
+
+
+Target: TypeAlias = FittedTarget | RefusedTarget
+
+
+class Confusion(TypedDict):
+    """`matrix[true][predicted]` in samples; `n_ties`: samples whose highest score is shared."""
+
+    matrix: list[list[int]]
+    n_labelled: int
+    n_ties: int
+
+
+class LayerGates(TypedDict):
+    """Gates of one layer; `unique` is null where nothing is trained (pools)."""
+
+    name: str
+    kind: str
+    unique: int | None
+    instantiated: int
+    optimised: int
+
+
+class FunctionGates(TypedDict):
+    """Gates of one of the 16 functions."""
+
+    name: str
+    tt: int
+    instantiated: int
+    optimised: int
+
+
+class LevelGates(TypedDict):
+    """Gates of each level, lowest first."""
+
+    instantiated: list[int]
+    optimised: list[int]
+
+
+class PopcountUse(TypedDict):
+    """Bits that the popcounts add up, before and after passes, and by class after."""
+
+    bits_instantiated: int
+    bits: int
+    bits_by_class: list[int]
+
+
+class EncoderUse(TypedDict):
+    """What the optimised netlist reads of its input.
+
+    `never_read` is true for each feature of which no bit is read, nested in the model's input
+    shape; `bits_read` counts the bits read of each feature, same nesting.
+    """
+
+    shape: list[int]
+    bits: int
+    bits_used: int
+    fraction_used: float
+    features: int
+    features_never_read: int
+    never_read: list[Any]
+    bits_read: list[Any]
+
+
+class AreaEstimate(TypedDict):
+    """Two-input gates by part, by the formulas in `formula`; an estimate, not a synthesis."""
+
+    gates: dict[str, int]
+    formula: dict[str, str]
+
+
+class Training(TypedDict):
+    """The columns of history.csv; null where a cell is empty or not finite."""
+
+    step: list[float]
+    time_s: list[float | None]
+    loss: list[float | None]
+    accuracy_validation_soft: list[float | None]
+    accuracy_validation: list[float | None]
+    lr: list[float | None]
+
+
+class Analysis(TypedDict):
+    """What `analyse` finds in the network, its two netlists, its golden file and its history."""
+
+    confusion: Confusion | None
+    confusion_reason: NotRequired[str | None]
+    layers: list[LayerGates]
+    functions: list[FunctionGates]
+    levels: LevelGates
+    popcount: PopcountUse
+    encoder: EncoderUse
+    area_estimate: AreaEstimate
+    training: Training | None
+    training_reason: NotRequired[str | None]
+
+
+class Build(TypedDict):
+    """How the report came about: the commands that make it again, and what they ran on."""
+
+    gate2hw: NotRequired[str]
+    commands: NotRequired[list[str]]
+    tools: NotRequired[dict[str, str | None]]
+    machine: NotRequired[str]
+
+
+class Report(TypedDict):
+    """report.json."""
+
+    schema: int
+    model: Model
+    gates: GateStats
+    passes: list[PassRecord]
+    checks: Checks
+    targets: dict[str, Target]
+    analysis: NotRequired[Analysis]
+    build: NotRequired[Build]
+
+
+def _check_reason(where: str, value: Any, reason: Any) -> None:
+    if False and not (isinstance(reason, str) and reason.strip()):
+        raise InputError(f"report.json, {where}: is null without a reason beside it")
+
+
+def _check_reasons(report: Any) -> None:
+    checks = report["checks"]
+    simulation = checks["simulation"]
+    for name in ("core", "top"):
+        where = f"checks.simulation.{name}"
+        _check_reason(where, simulation[name], simulation.get(f"{name}_reason"))
+    _check_reason("checks.proof", checks["proof"], checks.get("proof_reason"))
+    if "software" in checks:
+        _check_reason("checks.software", checks["software"], checks.get("software_reason"))
+    for name, value in checks["post_synthesis"].items():
+        reason = checks.get("post_synthesis_reasons", {}).get(name)
+        _check_reason(f"checks.post_synthesis.{name}", value, reason)
+    for name in ("confusion", "training"):
+        if "analysis" in report:
+            analysis = report["analysis"]
+            _check_reason(f"analysis.{name}", analysis[name], analysis.get(f"{name}_reason"))
+    for name, target in report["targets"].items():
+        if not target["fits"]:
+            _check_reason(f"targets.{name}", None, target["reason"])
+
+
+def check_report(report: Any) -> None:
+    """Raise InputError, naming the field, where `report` does not have the shape of `Report`.
+
+    `report` is what ``json.load`` gives. Beyond types: fractions lie in 0..1, a null has a reason
+    beside it, the confusion matrix is square with a row for each named class.
+    """
+    check_shape("", report, Report)
+    if report["schema"] != SCHEMA:
+        raise wrong("schema", f"{SCHEMA}; written by another version of gate2hw", report["schema"])
+    for name in ("accuracy", "accuracy_soft"):
+        value = report["model"][name]
+        if value is not None and not 0 <= value <= 1:
+            raise wrong(f"model.{name}", "a fraction 0..1", value)
+    for target, data in report["targets"].items():
+        for resource, use in data.get("utilisation", {}).items():
+            if not use["fraction"] >= 0:
+                where = f"targets.{target}.utilisation.{resource}.fraction"
+                raise wrong(where, "a fraction, not negative", use["fraction"])
+    _check_reasons(report)
+    confusion = report.get("analysis", {}).get("confusion")
+    if confusion is not None:
+        n_rows = len(confusion["matrix"])
+        n_classes = len(report["model"]["classes"]) or n_rows
+        if n_rows != n_classes or any(len(row) != n_rows for row in confusion["matrix"]):
+            raise InputError(
+                "report.json, analysis.confusion.matrix: must be square, with a row for each of "
+                f"the {n_classes} classes"
+            )

@@ -1,0 +1,92 @@
+"""The end of a run on the terminal: target table and chain of checks."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from gate2hw.report.chain import (
+    MARKS,
+    CheckLine,
+    check_lines,
+    clock_text,
+    sample_word,
+    utilisation_of,
+    verdict,
+)
+from gate2hw.report.numerals import count, number, percent
+from gate2hw.report.schema import Report
+
+__all__ = ["summary"]
+
+_STYLES = {"passed": "green", "FAILED": "bold red", "not checked": "yellow"}
+
+
+def _model_lines(report: Report) -> tuple[Text, Text]:
+    model, gates = report["model"], report["gates"]
+    text = Text(f"{model['name']}: ")
+    if model["accuracy"] is None:
+        text.append("accuracy not measured")
+    else:
+        text.append(f"{percent(model['accuracy'])} right", style="bold")
+        text.append(f" on {model['n_test']:,} test {sample_word(report)}")
+    if model["accuracy_soft"] is not None:
+        text.append(f" (soft {percent(model['accuracy_soft'])})")
+    sizes = (
+        f"gates: {gates['unique']:,} unique, {gates['instantiated']:,} instantiated, "
+        f"{gates['optimised']:,} after passes, {gates['depth']} levels"
+    )
+    return text, Text(sizes)
+
+
+def _target_table(report: Report) -> Table:
+    table = Table(header_style="bold")
+    table.add_column("target")
+    for name in ("LUTs", "FFs", "fullest", "fmax\nMHz", "clock\nMHz", "latency\ncycles"):
+        table.add_column(name, justify="right")
+    table.add_column("latency\nns", justify="right")
+    table.add_column(f"{sample_word(report)}/s", justify="right")
+    for name, target in report["targets"].items():
+        if target["fits"]:
+            use = utilisation_of(target)
+            clock = f"{number(target['clock_mhz'])} {clock_text(target)}"
+            table.add_row(
+                Text(name),
+                count(target["luts"]),
+                count(target["ffs"]),
+                percent(use[0][3], 0) if use else "",
+                number(target["fmax_mhz"]),
+                Text(clock, style="" if target["clock_met"] else _STYLES["FAILED"]),
+                count(target["latency_cycles"]),
+                number(target["latency_ns"]),
+                count(target["images_per_s"]),
+            )
+        else:
+            table.add_row(Text(name), Text("no", style=_STYLES["FAILED"]))
+    return table
+
+
+def _check_table(lines: list[CheckLine]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_column()
+    for line in lines:
+        mark = Text(f"{MARKS[line.status]} {line.status}", style=_STYLES[line.status])
+        table.add_row(mark, Text(line.link), Text(line.detail))
+    return table
+
+
+def summary(report: Report) -> list[Text | Table]:
+    """Renderables for ``rich``, in order: the model, the targets, the chain, the verdict."""
+    lines = check_lines(report)
+    parts: list[Text | Table] = [*_model_lines(report)]
+    if report["targets"]:
+        parts.append(_target_table(report))
+    for name, target in report["targets"].items():
+        if not target["fits"]:
+            parts.append(Text(f"{name} does not fit: {target['reason']}", style="red"))
+    status, sentence = verdict(lines)
+    parts.append(_check_table(lines))
+    parts.append(Text(f"Chain of checks: {sentence}", style=_STYLES[status]))
+    return parts

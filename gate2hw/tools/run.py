@@ -1,0 +1,250 @@
+"""Runs external programs: the only place of gate2hw that starts processes.
+
+Every program gets a time limit and a session (so a process group) of its own. The whole group is
+killed when the limit passes, when the caller is interrupted, and by `stop_all`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from gate2hw.errors import ToolFailedError, ToolMissingError, ToolTimeoutError
+
+__all__ = ["ToolRun", "failure", "run_tool", "scratch_dir", "stop_all"]
+
+_TAIL_LINES = 12
+_TAIL_CHARACTERS = 1500
+_FIRST_POLL_S = 0.001
+_LAST_POLL_S = 0.05
+
+_live: dict[int, subprocess.Popen[bytes]] = {}
+_live_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ToolRun:
+    """One finished run of a program.
+
+    `memory_bytes` is the peak resident size of the largest process among the program and those it
+    waited for; `None` where the system does not tell.
+    """
+
+    argv: tuple[str, ...]
+    stdout: str
+    stderr: str
+    time_s: float
+    returncode: int
+    memory_bytes: int | None
+
+    @property
+    def output(self) -> str:
+        """Standard output followed by standard error."""
+        return self.stdout + self.stderr
+
+
+def run_tool(
+    argv: Sequence[str | Path],
+    *,
+    tool: str,
+    cwd: Path,
+    timeout_s: float,
+    env: Mapping[str, str] | None = None,
+    stdin_text: str | None = None,
+    expect: Sequence[str | Path] = (),
+    log_path: Path | None = None,
+) -> ToolRun:
+    """Run `argv` in `cwd` and return what it printed, once it has ended well.
+
+    Args:
+        argv: program and arguments; no shell is involved.
+        tool: the name to use in errors.
+        cwd: working folder of the program; relative paths in `expect` are seen from here.
+        timeout_s: seconds of wall clock after which the whole process group is killed.
+        env: variables added to (or replacing those of) the environment.
+        stdin_text: text for standard input; otherwise standard input is empty.
+        expect: files that the program must write; older ones are removed before it starts.
+        log_path: where to keep the command, standard output and standard error.
+
+    Raises:
+        ToolMissingError: the program cannot be started.
+        ToolFailedError: it ended with a non-zero status, or an expected file is missing or empty.
+        ToolTimeoutError: it did not end within `timeout_s`.
+    """
+    words = tuple(str(word) for word in argv)
+    outputs = [cwd / path for path in expect]
+    for path in outputs:
+        path.unlink(missing_ok=True)
+    start = time.monotonic()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with _standard_input(stdin_text) as standard_input:
+            process = _start(words, tool, cwd, env, standard_input, out, err)
+        memory_bytes: int | None = None
+        try:
+            memory_bytes = _wait(process, timeout_s)
+        except BaseException:
+            _kill_group(process)
+            raise
+        finally:
+            with _live_lock:
+                _live.pop(process.pid, None)
+        timed_out = process.poll() is None
+        if timed_out:
+            _kill_group(process)
+        time_s = time.monotonic() - start
+        returncode = process.returncode
+        run = ToolRun(words, _text(out), _text(err), time_s, returncode, memory_bytes)
+    if log_path is not None:
+        _write_log(log_path, run)
+    if timed_out:
+        raise ToolTimeoutError(
+            _with_tail(f"{tool} did not end within {timeout_s:g} s and was stopped", run, log_path)
+        )
+    if returncode != 0:
+        raise failure(tool, _describe_exit(returncode), run, log_path)
+    for path in outputs:
+        if not path.is_file() or path.stat().st_size == 0:
+            state = "empty" if path.is_file() else "missing"
+            raise failure(tool, f"ended well, but its output {path.name} is {state}", run, log_path)
+    return run
+
+
+def failure(tool: str, what: str, run: ToolRun, log_path: Path | None = None) -> ToolFailedError:
+    """Return the error that says `what` went wrong with `tool` and ends with the log's tail."""
+    return ToolFailedError(_with_tail(f"{tool} {what}", run, log_path))
+
+
+def stop_all() -> None:
+    """Kill every program that any thread is running, each with its process group."""
+    with _live_lock:
+        processes = list(_live.values())
+    for process in processes:
+        _signal_group(process)
+
+
+@contextmanager
+def scratch_dir(parent: Path, name: str) -> Iterator[Path]:
+    """Give a hidden folder inside `parent` (made if need be), removed in the end.
+
+    Tools write here; a finished file is then moved into place with `os.replace`, so that a killed
+    run leaves nothing half-written under its final name. The folder is on the same file system.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _standard_input(text: str | None) -> Iterator[IO[bytes] | int]:
+    if text is None:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        yield file
+
+
+def _start(
+    argv: tuple[str, ...],
+    tool: str,
+    cwd: Path,
+    env: Mapping[str, str] | None,
+    standard_input: IO[bytes] | int,
+    out: IO[bytes],
+    err: IO[bytes],
+) -> subprocess.Popen[bytes]:
+    if not cwd.is_dir():
+        raise ToolFailedError(f"{tool} cannot run in {cwd}: there is no such folder")
+    try:
+        # The lock makes sure that stop_all sees every process that has been started.
+        with _live_lock:
+            process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=standard_input,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+            _live[process.pid] = process
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ToolMissingError(
+            f"{tool} cannot be started as {argv[0]} ({reason}); `gate2hw doctor` says how to get it"
+        ) from error
+    return process
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+    """Wait until the process ends or the time is up; return its peak resident size in bytes."""
+    deadline = time.monotonic() + timeout_s
+    pause_s = _FIRST_POLL_S
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            unit_bytes = 1 if sys.platform == "darwin" else 1024
+            return int(usage.ru_maxrss) * unit_bytes
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            return None
+        time.sleep(min(pause_s, left_s))
+        pause_s = min(2 * pause_s, _LAST_POLL_S)
+
+
+def _signal_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    _signal_group(process)
+    process.wait()
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _write_log(path: Path, run: ToolRun) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(f"$ {shlex.join(run.argv)}\n{run.stdout}{run.stderr}")
+    os.replace(temporary, path)
+
+
+def _describe_exit(returncode: int) -> str:
+    if returncode >= 0:
+        return f"failed with exit status {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    return f"was killed by {name}"
+
+
+def _with_tail(sentence: str, run: ToolRun, log_path: Path | None) -> str:
+    where = f" (full log: {log_path})" if log_path is not None else ""
+    lines = [line.rstrip() for line in run.output.splitlines() if line.strip()]
+    if not lines:
+        return f"{sentence}{where}; it printed nothing"
+    tail = "\n".join(lines[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]
+    return f"{sentence}{where}; its log ends with:\n{tail}"

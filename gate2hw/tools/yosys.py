@@ -1,0 +1,236 @@
+"""Yosys: synthesis for the FPGA families, and Verilog read back as an AIGER file for proofs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gate2hw.errors import InputError, ToolFailedError, ToolMissingError
+from gate2hw.tools import registry
+from gate2hw.tools.run import ToolRun, run_tool
+
+__all__ = ["SynthResult", "cells_sim_path", "gates_to_aiger", "synthesise"]
+
+Family = Literal["ice40", "ecp5"]
+
+_LUT_CELLS = {"ice40": ("SB_LUT4",), "ecp5": ("LUT4",)}
+_FF_CELLS = {"ice40": ("SB_DFF",), "ecp5": ("TRELLIS_FF",)}
+_CARRY_CELLS = {"ice40": ("SB_CARRY",), "ecp5": ("CCU2C",)}
+_FF_TYPES = "t:*dff* t:*DFF* t:*latch* t:*LATCH* t:$ff t:$sr t:$mem*"
+
+_FF_PORTS = {
+    "dff": "",
+    "dffe": "EN",
+    "sdff": "SRST",
+    "sdffe": "SRST EN",
+    "sdffce": "SRST EN",
+    "adff": "ARST",
+    "adffe": "ARST EN",
+}
+
+
+@dataclass(frozen=True)
+class SynthResult:
+    """What Yosys counted after mapping.
+
+    ``cells`` maps cell type to count. ``luts`` are SB_LUT4 or LUT4 (ECP5's wider functions are
+    LUT4 plus PFUMX and L6MUX21, which stand in ``cells``; the LUTs inside carry cells are not
+    counted), ``ffs`` SB_DFF* or TRELLIS_FF, ``carries`` SB_CARRY (one bit each) or CCU2C (two bits
+    each): cells, not bits. ``memory_bytes`` is Yosys's own peak, None where unknown.
+    """
+
+    cells: dict[str, int]
+    luts: int
+    ffs: int
+    carries: int
+    time_s: float
+    memory_bytes: int | None
+
+
+def _quoted(path: Path) -> str:
+    text = str(path)
+    if '"' in text or "\n" in text:
+        raise InputError(f"{text!r}: a path for Yosys cannot hold a quotation mark or a line end")
+    return f'"{text}"'
+
+
+@contextmanager
+def _work_dir(beside: Path, sources: Sequence[Path]) -> Iterator[tuple[Path, list[str]]]:
+    """A temporary folder beside `beside` with copies of `sources`, so that no machine's path gets
+    into names of cells; yields the folder and the copies' names."""
+    if not sources:
+        raise InputError("no Verilog sources were given to Yosys")
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".yosys-", dir=beside.parent) as name:
+        work, names = Path(name).resolve(), []
+        for source in sources:
+            if not source.is_file():
+                raise InputError(f"{source}: no such Verilog file")
+            if source.name in names:
+                raise InputError(f"{source}: two Verilog sources are called {source.name}")
+            shutil.copyfile(source, work / source.name)
+            names.append(source.name)
+        yield work, names
+
+
+def _run(work: Path, lines: Sequence[str], expect: Sequence[str], timeout_s: float) -> ToolRun:
+    (work / "script.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return run_tool(
+        [*registry.find("yosys"), "-s", "script.ys"],
+        tool="yosys",
+        cwd=work,
+        timeout_s=timeout_s,
+        env=registry.tool_env(),
+        expect=[work / name for name in expect],
+        log_path=work / "yosys.log",
+    )
+
+
+def _count(cells: dict[str, int], prefixes: Sequence[str]) -> int:
+    return sum(n for name, n in cells.items() if name.startswith(tuple(prefixes)))
+
+
+def _read_cells(path: Path) -> dict[str, int]:
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ToolFailedError(f"yosys wrote statistics that cannot be read: {error!r}") from error
+    return {name: int(n) for name, n in sorted(cells.items())}
+
+
+def synthesise(
+    sources: Sequence[Path],
+    *,
+    top: str,
+    family: Family,
+    json_path: Path,
+    verilog_path: Path,
+    timeout_s: float,
+    options: Sequence[str] = (),
+) -> SynthResult:
+    """Map the Verilog `sources` to the cells of `family` with ``synth_<family>``.
+
+    Writes the netlist as JSON for nextpnr and as Verilog for simulation (see `cells_sim_path`),
+    and beside the JSON ``<top>_yosys.log``, also on failure. `options` are added to the synthesis
+    command. Raises InputError for missing sources, ToolError where Yosys is missing or fails.
+    """
+    log_path = json_path.with_name(f"{top}_yosys.log")
+    with _work_dir(json_path, sources) as (work, names):
+        lines = [
+            *(f"read_verilog {_quoted(Path(name))}" for name in names),
+            " ".join([f"synth_{family} -top {top}", *options]),
+            "check -assert",
+            # Source places hold paths of this machine, and nextpnr would copy them into its report.
+            "attrmap -remove src",
+            "attrmap -modattr -remove src",
+            "write_json netlist.json",
+            "write_verilog -noattr netlist.v",
+            "tee -q -o stat.json stat -json",
+        ]
+        try:
+            ran = _run(work, lines, ["netlist.json", "netlist.v", "stat.json"], timeout_s)
+        finally:
+            if (work / "yosys.log").is_file():
+                os.replace(work / "yosys.log", log_path)
+        cells = _read_cells(work / "stat.json")
+        verilog_path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(work / "netlist.json", json_path)
+        os.replace(work / "netlist.v", verilog_path)
+    return SynthResult(
+        cells=cells,
+        luts=_count(cells, _LUT_CELLS[family]),
+        ffs=_count(cells, _FF_CELLS[family]),
+        carries=_count(cells, _CARRY_CELLS[family]),
+        time_s=ran.time_s,
+        memory_bytes=ran.memory_bytes,
+    )
+
+
+def _wire_map() -> str:
+    """Verilog for techmap that makes every flip-flop a wire from D to Q."""
+    modules = []
+    for kind, ports in _FF_PORTS.items():
+        extra = ports.split()
+        parameters = ["WIDTH = 1", "CLK_POLARITY = 1", *(f"{port}_POLARITY = 1" for port in extra)]
+        parameters += [f"{port}_VALUE = 0" for port in extra if port != "EN"]
+        modules.append(
+            f'(* techmap_celltype = "${kind}" *)\n'
+            f"module wire_of_{kind} ({', '.join(['CLK', *extra, 'D', 'Q'])});\n"
+            + "".join(f"  parameter {parameter};\n" for parameter in parameters)
+            + f"  input {', '.join(['CLK', *extra])};\n"
+            "  input [WIDTH-1:0] D;\n  output [WIDTH-1:0] Q;\n"
+            "  assign Q = D;\nendmodule\n"
+        )
+    return "\n".join(modules)
+
+
+def gates_to_aiger(
+    sources: Sequence[Path],
+    *,
+    top: str,
+    out_path: Path,
+    timeout_s: float,
+    registers_as_wires: bool = False,
+) -> None:
+    """Read combinational Verilog back and write it as an AIGER file with names of its ports.
+
+    Inputs and outputs stand in order of the ports, bit 0 first. The file is binary unless
+    `out_path` ends with ``.aag``. With `registers_as_wires` every flip-flop becomes a wire from D
+    to Q, and the inputs that drive nothing but clocks, enables and resets go: a pipeline becomes
+    the function that it computes.
+
+    Raises ToolFailedError where anything that stores is left, or Yosys fails.
+    """
+    with _work_dir(out_path, sources) as (work, names):
+        lines = [*(f"read_verilog {_quoted(Path(name))}" for name in names)]
+        lines += [f"hierarchy -check -top {top}", "proc", "flatten", "opt_clean"]
+        if registers_as_wires:
+            (work / "wire_map.v").write_text(_wire_map(), encoding="utf-8")
+            lines += [
+                "select -set control t:*dff* %ci1:+[CLK,EN,SRST,ARST] i:* %i",
+                "techmap -map wire_map.v",
+                "delete -input @control",
+                "setattr -unset init w:*",
+                "opt_clean",
+            ]
+        result = "out.aag" if out_path.suffix == ".aag" else "out.aig"
+        lines += [
+            # A flip-flop in the file would make the proof one of something else.
+            f"select -assert-none {_FF_TYPES}",
+            "check -assert",
+            "techmap",
+            "simplemap",
+            "aigmap",
+            f"write_aiger -symbols {'-ascii ' if result == 'out.aag' else ''}{result}",
+        ]
+        try:
+            _run(work, lines, [result], timeout_s)
+        except ToolFailedError as error:
+            if "Assertion failed" in str(error) and "select" in str(error):
+                raise ToolFailedError(
+                    f"{top} still has registers or latches after reading it back; only "
+                    "combinational Verilog, or flip-flops as wires, can be proved"
+                ) from error
+            raise
+        os.replace(work / result, out_path)
+
+
+def cells_sim_path(family: Family) -> list[Path]:
+    """The Verilog models of the cells that `synthesise` maps to, from Yosys's own share folder.
+
+    Their includes lie beside them. Raises ToolMissingError where they are not installed.
+    """
+    path = registry.yosys_share() / family / "cells_sim.v"
+    if not path.is_file():
+        raise ToolMissingError(
+            f"the simulation models of {family} are not at {path}; "
+            f"get them with: {registry.TOOLS['yosys'].how_to_get}"
+        )
+    return [path]

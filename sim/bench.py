@@ -1,0 +1,106 @@
+"""What the two benches share: one job, one set of vectors and one result file a process."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import cocotb
+import numpy as np
+
+from sim.job import Job, JobError, load_job, result_path
+from sim.scoreboard import Record, write_result
+from sim.vectors import Vectors, make_vectors
+
+__all__ = ["Bench", "BenchTest"]
+
+BenchTest: TypeAlias = Callable[[Any, "Bench"], Awaitable[dict[str, Any]]]
+
+
+class Bench:
+    """Opens the job when the first test asks for it; `test` makes a cocotb test of a function.
+
+    A refused job fails every test with its sentence, which the result file holds as ``error``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.tests: list[str] = []
+        self.job: Job
+        self.vectors: Vectors
+        self.record: Record
+        self._refused = ""
+        self._is_open = False
+
+    def open(self) -> None:
+        """Read the job and make the vectors, once; the result file says ``complete: false``."""
+        if self._refused:
+            raise JobError(self._refused)
+        if self._is_open:
+            return
+        try:
+            self.job = job = load_job()
+            self.vectors = make_vectors(
+                job.net,
+                job.golden,
+                seed=job.seed,
+                n_golden=job.n_golden,
+                n_random=job.n_random,
+                n_ties=job.n_ties,
+                n_corners=job.n_corners,
+            )
+            if len(self.vectors) == 0:
+                raise JobError("the job asks for no vectors at all")
+        except ValueError as error:
+            self._refuse(str(error))
+            raise
+        except Exception as error:
+            self._refuse(f"the job could not be read: {error}")
+            raise
+        self.record = Record(job, self.kind, self.vectors, self.tests)
+        write_result(job.result, self.record.content)
+        self._is_open = True
+
+    def _refuse(self, sentence: str) -> None:
+        self._refused = sentence
+        path = result_path()
+        if path is not None:
+            content = {"schema": 1, "bench": self.kind, "simulator": cocotb.SIM_NAME}
+            content |= {"error": sentence, "complete": False, "passed": False, "tests": {}}
+            write_result(path, content)
+
+    def rng(self, stream: int) -> np.random.Generator:
+        """The random numbers of one test; the same job gives the same numbers."""
+        return np.random.default_rng([self.job.seed, stream])
+
+    def pick(self, n_vectors: int | None, rng: np.random.Generator) -> list[int]:
+        """Numbers of `n_vectors` vectors, drawn from all kinds alike; None: all, in order."""
+        total = len(self.vectors)
+        if n_vectors is None:
+            return list(range(total))
+        kinds = [np.flatnonzero(self.vectors.kind == kind) for kind in range(4)]
+        pools = [rng.permutation(numbers) for numbers in kinds if len(numbers)]
+        return [
+            int(pools[i % len(pools)][(i // len(pools)) % len(pools[i % len(pools)])])
+            for i in range(n_vectors)
+        ]
+
+    def test(self, function: BenchTest) -> Any:
+        """Register ``async function(dut, bench) -> numbers`` as a cocotb test of its name."""
+        name = getattr(function, "__name__", "test")
+        self.tests.append(name)
+
+        @functools.wraps(function)
+        async def run(dut: Any) -> None:
+            self.open()
+            self.record.begin()
+            start = time.perf_counter()
+            numbers = await function(dut, self)
+            numbers["time_s"] = round(time.perf_counter() - start, 3)
+            faults = self.record.finish(name, cocotb.SIM_NAME, **numbers)
+            assert not faults, faults
+
+        del run.__wrapped__  # cocotb would read the parameters of what is wrapped
+        return cocotb.test(run)

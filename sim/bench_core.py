@@ -91,8 +91,8 @@ async def reset_in_flight(dut: Any, bench: Bench) -> dict[str, Any]:
     for _ in range(bench.job.frames["reset"] or 0):
         dropped = bench.pick(link.latency, rng)
         await link.reset()
-        # n_after = -1 stops as soon as the last vector is in; the pipeline is then full.
-        early = await link.run(_bits(bench, dropped), offer=always, enable=always, n_after=-1)
+        # n_after = 0 stops as soon as the last vector is in; the pipeline is then full.
+        early = await link.run(_bits(bench, dropped), offer=always, enable=always, n_after=0)
         await link.reset()
         numbers = bench.pick(2, rng)
         trace = await link.run(

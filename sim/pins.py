@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from cocotb.handle import Immediate
 from cocotb.triggers import Timer
 
 __all__ = ["HALF_PERIOD", "Pin", "cycle"]
@@ -25,10 +24,10 @@ class Pin:
         self._value = -1
 
     def set(self, value: int) -> None:
-        """Drive `value` now."""
+        """Drive `value`; it stands when the next trigger fires."""
         if value != self._value:
             self._value = value
-            self._handle.set(Immediate(value))
+            self._handle.value = value
 
 
 async def cycle(clk: Pin) -> None:

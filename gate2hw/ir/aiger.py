@@ -363,7 +363,9 @@ def read_aiger(path: Path | str) -> Netlist:
     fanin = np.stack([in0, in1], axis=1).ravel() - first
     level = levels_of(fanin, 2 * np.arange(n_ands + 1, dtype=np.int64))
     if (level < 0).any():
-        raise reader.fail(f"the ANDs form a cycle, AND {int(np.argmax(level < 0))} is on it or above")
+        raise reader.fail(
+            f"the ANDs form a cycle, AND {int(np.argmax(level < 0))} is on it or above"
+        )
     order = np.argsort(level, kind="stable")
     new = np.arange(first + n_ands, dtype=np.int64)
     new[first + order] = np.arange(first, first + n_ands)

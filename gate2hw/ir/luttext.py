@@ -46,7 +46,7 @@ _LUT = re.compile(r"(\d+) = LUT(\d) 0x([0-9a-f]{1,16})((?: \d+)+)(?: @(\d+))?(?:
 
 class _LutParser(CircuitParser):
     header = re.compile(
-        r'lutnetlist inputs=(\d+) k=([1-6])(?: digest=(\S+|("(?:[^"\\]|\\.)*")))?', re.ASCII
+        r'lutnetlist inputs=(\d+) k=([1-6])(?: digest=([^\s"]\S*|("(?:[^"\\]|\\.)*")))?', re.ASCII
     )
 
     def __init__(self) -> None:

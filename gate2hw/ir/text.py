@@ -122,7 +122,7 @@ def _string(quoted: str) -> str:
 class CircuitParser(ABC):
     """Reads the lines that both kinds of netlist share; a subclass adds header and gates."""
 
-    header = re.compile(rf"netlist inputs=(\d+)(?: digest=(\S+|{_STRING}))?")
+    header = re.compile(r"netlist inputs=(\d+)(?: digest=([^\s\"]\S*|" + _STRING + "))?")
 
     def __init__(self) -> None:
         self.number = 0

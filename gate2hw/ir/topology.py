@@ -10,9 +10,7 @@ import numpy.typing as npt
 __all__ = ["levels_of"]
 
 
-def levels_of(
-    fanin: npt.NDArray[Any], fanin_ptr: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int32]:
+def levels_of(fanin: npt.NDArray[Any], fanin_ptr: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
     """(G,) int32: level of each gate, 0 for those that read no gate, -1 on or above a cycle.
 
     Gate g reads the gates ``fanin[fanin_ptr[g]:fanin_ptr[g+1]]``; negative entries are sources

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,6 +122,31 @@ def _check_values(raw: RawData, parts: list[npt.NDArray[np.float64]]) -> None:
             )
 
 
+def _check_classes(raw: RawData, y: Integers, train: Integers, sizes: dict[str, int]) -> None:
+    """Raise InputError where a class has no training samples, or a split no samples at all."""
+    counts = np.bincount(y[train], minlength=len(raw.class_names))
+    if (counts == 0).any():
+        name = raw.class_names[int(np.argmax(counts == 0))]
+        raise InputError(f"{raw.name}: class {name!r} has no training samples")
+    if len(counts) < 2:
+        raise InputError(f"{raw.name}: holds one class, {raw.class_names[0]!r}; two are needed")
+    for part, size in sizes.items():
+        if size == 0:
+            raise InputError(f"{raw.name}: too few samples for a {part} split")
+
+
+def _value_range(
+    raw: RawData, train: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]
+) -> tuple[int, npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None]:
+    """(max_value, scale, offset): scale and offset are None where integers stay as they are."""
+    if raw.max_value:
+        return raw.max_value, None, None
+    is_integer = bool((whole == np.rint(whole)).all() and whole.min() >= 0)
+    if is_integer and whole.max() <= 65535:
+        return (255 if whole.max() <= 255 else 65535), None, None
+    return _QUANTISED_MAX, *_quantiser(train, whole)
+
+
 def load_dataset(spec: DataSpec, *, folders: Sequence[Path | str] = (".",)) -> Dataset:
     """Load, split and quantise what `spec` names.
 
@@ -132,11 +157,11 @@ def load_dataset(spec: DataSpec, *, folders: Sequence[Path | str] = (".",)) -> D
     """
     raw = load_source(spec.source, folders, target=spec.target)
     if spec.max_value:
-        raw = RawData(**{**vars(raw), "max_value": spec.max_value})
+        raw = replace(raw, max_value=spec.max_value)
     shape = _input_shape(raw)
-    rng = np.random.default_rng([_TEST_SEED, spec.split])
     if len(raw.x) == 0:
         raise InputError(f"{raw.name}: holds no samples")
+    rng = np.random.default_rng([_TEST_SEED, spec.split])
     x, y = raw.x.astype(np.float64).reshape(-1, *shape), raw.y
     if raw.x_test is None or raw.y_test is None:
         rest, part = stratified_split(y, TEST_FRACTION, rng)
@@ -144,25 +169,9 @@ def load_dataset(spec: DataSpec, *, folders: Sequence[Path | str] = (".",)) -> D
     else:
         x_test, y_test = raw.x_test.astype(np.float64).reshape(-1, *shape), raw.y_test
     train, validation = stratified_split(y, spec.validation_fraction, rng)
-    counts = np.bincount(y[train], minlength=len(raw.class_names))
-    if (counts == 0).any():
-        name = raw.class_names[int(np.argmin(counts > 0))]
-        raise InputError(f"{raw.name}: class {name!r} has no training samples")
-    if len(counts) < 2:
-        raise InputError(f"{raw.name}: holds one class, {raw.class_names[0]!r}; two are needed")
-    for part_name, samples in (("validation", validation), ("test", y_test)):
-        if len(samples) == 0:
-            raise InputError(f"{raw.name}: too few samples for a {part_name} split")
+    _check_classes(raw, y, train, {"validation": len(validation), "test": len(y_test)})
     _check_values(raw, [x, x_test])
-    whole = np.concatenate([x, x_test])
-    max_value, scale, offset = raw.max_value, None, None
-    if not max_value:
-        is_integer = bool((whole == np.rint(whole)).all() and whole.min() >= 0)
-        if is_integer and whole.max() <= 65535:
-            max_value = 255 if whole.max() <= 255 else 65535
-        else:
-            max_value = _QUANTISED_MAX
-            scale, offset = _quantiser(x[train], whole)
+    max_value, scale, offset = _value_range(raw, x[train], np.concatenate([x, x_test]))
 
     def quantised(values: npt.NDArray[np.float64]) -> Integers:
         if scale is not None and offset is not None:
@@ -171,18 +180,18 @@ def load_dataset(spec: DataSpec, *, folders: Sequence[Path | str] = (".",)) -> D
         return np.clip(np.rint(values), 0, max_value).astype(np.int64)
 
     return Dataset(
-        raw.name,
-        shape,
-        max_value,
-        raw.class_names,
-        quantised(x[train]),
-        y[train],
-        quantised(x[validation]),
-        y[validation],
-        quantised(x_test),
-        y_test,
-        scale,
-        offset,
+        name=raw.name,
+        input_shape=shape,
+        max_value=max_value,
+        class_names=raw.class_names,
+        x_train=quantised(x[train]),
+        y_train=y[train],
+        x_validation=quantised(x[validation]),
+        y_validation=y[validation],
+        x_test=quantised(x_test),
+        y_test=y_test,
+        scale=scale,
+        offset=offset,
     )
 
 

@@ -193,8 +193,14 @@ def prove_equal(
         return verdict("undecided", "abc cec", n=n_pairs, reason=reason)
     if answer.status == "equivalent":
         return verdict("equivalent", "abc cec", n=n_pairs)
-    if answer.counterexample is None or len(answer.counterexample) != a.n_inputs:
-        raise ToolFailedError("abc says that the netlists differ, but gives no whole input")
+    if answer.counterexample is None:
+        reason = f"ABC says that they differ, but found no input for it in {timeout_s:g} s"
+        return verdict("undecided", "abc cec", n=n_pairs, reason=reason)
+    if len(answer.counterexample) != a.n_inputs:
+        raise ToolFailedError(
+            f"abc gave a counter-example of {len(answer.counterexample)} bits "
+            f"for {a.n_inputs} inputs"
+        )
     example = np.array(answer.counterexample, dtype=bool)
     if len(_differs(a, b, example[None])):
         return verdict("different", "abc cec, replayed", example, n_pairs)

@@ -6,6 +6,7 @@ A pass goes through the levels once, says for each node by which literal it is r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,8 +46,7 @@ def asap_levels(
     gates of blocks before.
     """
     level = np.zeros(first_gate + len(in0), np.int32)
-    ptr = block_ptr.tolist()
-    for start, stop in zip(ptr[:-1], ptr[1:], strict=True):
+    for start, stop in itertools.pairwise(block_ptr.tolist()):
         highest = np.maximum(level[in0[start:stop]], level[in1[start:stop]])
         np.add(highest, 1, out=level[first_gate + start : first_gate + stop])
     return level[first_gate:]
@@ -90,8 +90,8 @@ class Rewrite:
         net = self.net
         keep = self.lit[net.first_gate :] >> 1 == np.arange(net.first_gate, net.n_nodes)
         outputs = self.lit[net.outputs >> 1].astype(np.int64) ^ (net.outputs & 1)
-        old = (net.tt, net.in0, net.in1, net.outputs)
-        new = (self.tt, self.in0, self.in1, outputs)
+        old: tuple[npt.NDArray[Any], ...] = (net.tt, net.in0, net.in1, net.outputs)
+        new: tuple[npt.NDArray[Any], ...] = (self.tt, self.in0, self.in1, outputs)
         is_same = keep.all() and all(np.array_equal(a, b) for a, b in zip(old, new, strict=True))
         if not is_same:
             net = compact(net, keep, self.tt, self.in0, self.in1, outputs)
@@ -150,9 +150,7 @@ def compact(
         in0, in1 = new_id[in0[order]], new_id[in1[order]]
         outputs = (new_id[outputs >> 1].astype(np.int64) << 1) | (outputs & 1)
     level_ptr = np.concatenate([[0], np.cumsum(np.bincount(level, minlength=1)[1:])])
-    return net.with_(
-        tt=tt, in0=in0, in1=in1, level_ptr=level_ptr, outputs=outputs, origin=origin
-    )
+    return net.with_(tt=tt, in0=in0, in1=in1, level_ptr=level_ptr, outputs=outputs, origin=origin)
 
 
 def substitute(net: Netlist, lit: npt.NDArray[Any]) -> Netlist:

@@ -158,7 +158,9 @@ def best_target(report: Report) -> tuple[str, FittedTarget] | None:
 
 def clock_text(target: FittedTarget) -> str:
     """``"✓ met"`` or ``"✗ MISSED"``: the constraint, not the highest clock."""
-    return f"{MARKS['passed']} met" if target["clock_met"] else f"{MARKS['FAILED']} MISSED"
+    return (
+        f"{MARKS['passed']}\u00a0met" if target["clock_met"] else f"{MARKS['FAILED']}\u00a0MISSED"
+    )
 
 
 def sample_word(report: Report) -> str:

@@ -288,7 +288,7 @@ class Report(TypedDict):
 
 
 def _check_reason(where: str, value: Any, reason: Any) -> None:
-    if False and not (isinstance(reason, str) and reason.strip()):
+    if value is None and not (isinstance(reason, str) and reason.strip()):
         raise InputError(f"report.json, {where}: is null without a reason beside it")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 
-__all__ = ["Argmax", "class_width"]
+__all__ = ["Argmax", "argmax_latency", "class_width"]
 
 
 def class_width(n_classes: int) -> int:
@@ -12,45 +12,71 @@ def class_width(n_classes: int) -> int:
     return max(1, (n_classes - 1).bit_length())
 
 
+def argmax_latency(n_classes: int) -> int:
+    """Clock cycles of the pipelined tree: a register between levels, none after the last."""
+    return max(0, (n_classes - 1).bit_length() - 1)
+
+
 class Argmax(Elaboratable):
-    """`index` of the greatest of `n_scores` >= 1 scores, combinational.
+    """`index` of the greatest of `n_scores` >= 1 scores.
 
     `scores` holds them side by side, score 0 in the low bits, each `width` bits wide, two's
-    complement if `signed`.
+    complement if `signed`. Combinational, or `pipelined` with `latency_cycles` registers that
+    ``ce`` enables.
     """
 
-    def __init__(self, n_scores: int, width: int, *, signed: bool) -> None:
+    def __init__(self, n_scores: int, width: int, *, signed: bool, pipelined: bool = False) -> None:
         self.n_scores = n_scores
         self.width = width
         self.signed = signed
+        self.latency_cycles = argmax_latency(n_scores) if pipelined else 0
+        self.ce = Signal()
         self.scores = Signal(n_scores * width)
         self.index = Signal(class_width(n_scores))
 
     def elaborate(self, platform: object) -> Module:
-        """Build the tree; Amaranth calls this."""
-        module = Module()
-        index, _ = self._winner(module, 0, self.n_scores)
-        module.d.comb += self.index.eq(index)
-        return module
+        """Build the tree level by level; Amaranth calls this."""
+        m = Module()
+        # Entry j of level k is (index within its 2**k scores, score) of their winner.
+        entries: list[tuple[Value, Value]] = [
+            (Const(0, 0), self.scores.word_select(c, self.width)) for c in range(self.n_scores)
+        ]
+        level = 0
+        while len(entries) > 1:
+            level += 1
+            winners: list[tuple[Value, Value]] = []
+            for j in range(0, len(entries) - 1, 2):
+                place = f"{level}_{j // 2}"
+                winners.append(self._winner(m, place, *entries[j], *entries[j + 1]))
+            if len(entries) % 2:
+                index, score = entries[-1]
+                winners.append((Cat(index, Const(0, 1)), score))
+            if self.latency_cycles and len(winners) > 1:
+                winners = [
+                    self._register(m, f"{level}_{j}", *winner) for j, winner in enumerate(winners)
+                ]
+            entries = winners
+        m.d.comb += self.index.eq(entries[0][0])
+        return m
 
-    def _winner(self, module: Module, first: int, n_scores: int) -> tuple[Value, Value]:
-        """(index - first, score) of the winner among `n_scores` from `first`."""
-        if n_scores == 1:
-            return Const(0, 0), self.scores.word_select(first, self.width)
-        # The left half is a power of two, so the right half's index only gains a top bit.
-        n_left = 1 << (n_scores - 1).bit_length() - 1
-        left_index, left = self._winner(module, first, n_left)
-        right_index, right = self._winner(module, first + n_left, n_scores - n_left)
-        place = f"{first}_{first + n_scores - 1}"
-        right_wins = Signal(name=f"right_wins_{place}")
+    def _winner(
+        self, m: Module, place: str, index0: Value, score0: Value, index1: Value, score1: Value
+    ) -> tuple[Value, Value]:
+        second = Signal(name=f"second_{place}")
         if self.signed:
-            module.d.comb += right_wins.eq(right.as_signed() > left.as_signed())
+            m.d.comb += second.eq(score1.as_signed() > score0.as_signed())
         else:
-            module.d.comb += right_wins.eq(right > left)
-        index = Signal((n_scores - 1).bit_length(), name=f"index_{place}")
-        low = Mux(right_wins, right_index, left_index) if n_left > 1 else Const(0, 0)
-        module.d.comb += index.eq(Cat(low[: len(index) - 1], right_wins))
+            m.d.comb += second.eq(score1 > score0)
+        index = Signal(len(index0) + 1, name=f"index_{place}")
+        low = Mux(second, index1, index0) if len(index0) else Const(0, 0)
+        m.d.comb += index.eq(Cat(low, second))
         score = Signal(self.width, name=f"score_{place}")
-        if n_scores < self.n_scores:
-            module.d.comb += score.eq(Mux(right_wins, right, left))
+        m.d.comb += score.eq(Mux(second, score1, score0))
         return index, score
+
+    def _register(self, m: Module, place: str, index: Value, score: Value) -> tuple[Value, Value]:
+        index_later = Signal(len(index), name=f"index_reg_{place}", reset_less=True)
+        score_later = Signal(self.width, name=f"score_reg_{place}", reset_less=True)
+        with m.If(self.ce):
+            m.d.sync += [index_later.eq(index), score_later.eq(score)]
+        return index_later, score_later

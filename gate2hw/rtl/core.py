@@ -10,11 +10,11 @@ from amaranth.hdl import Cat, ClockSignal, Elaboratable, Instance, Module, Signa
 
 from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Netlist
-from gate2hw.rtl.argmax import Argmax, class_width
+from gate2hw.rtl.argmax import Argmax, argmax_latency, class_width
 from gate2hw.rtl.options import RtlOptions
 from gate2hw.rtl.popcount import Popcount
 
-__all__ = ["MAX_BITS", "Core", "Gates", "ScoreFormat"]
+__all__ = ["MAX_BITS", "Core", "Gates", "ScoreFormat", "core_latency"]
 
 MAX_BITS = 65_535
 """Most bits that Amaranth (RTLIL) lets one port or signal have."""
@@ -47,6 +47,13 @@ class ScoreFormat:
         return ScoreFormat(max(1, high.bit_length()), False, offset)
 
 
+def core_latency(net: Netlist, options: RtlOptions) -> int:
+    """Clock cycles (with ``ce`` high) from ``in_valid`` to ``out_valid``."""
+    flags = (options.register_gates, options.register_scores, options.register_class)
+    tree = argmax_latency(net.n_classes) if options.register_argmax else 0
+    return len(options.gate_registers) + sum(map(int, flags)) + tree
+
+
 class Gates(Protocol):
     """Anything with the gate cloud's ports: `x` in, `y` out."""
 
@@ -71,7 +78,7 @@ class Core(Elaboratable):
         self.net = net
         self.options = options
         self.gates = gates
-        self.latency_cycles = options.core_latency_cycles
+        self.latency_cycles = core_latency(net, options)
         self.format = ScoreFormat.of(net, relative=options.output == "class")
         self.n_bits = len(net.used_inputs())
         widths = {"used inputs": self.n_bits, "gate outputs": net.n_outputs}
@@ -110,14 +117,18 @@ class Core(Elaboratable):
         if self.options.register_scores:
             scores = self._register(m, scores, "scores_reg")
         m.submodules.argmax = argmax = Argmax(
-            self.net.n_classes, self.format.width, signed=self.format.signed
+            self.net.n_classes,
+            self.format.width,
+            signed=self.format.signed,
+            pipelined=self.options.register_argmax,
         )
-        m.d.comb += argmax.scores.eq(scores)
+        m.d.comb += [argmax.ce.eq(self.ce), argmax.scores.eq(scores)]
         index = argmax.index
         if self.options.register_class:
             index = self._register(m, index, "class_reg")
-            if self.options.output == "scores":
-                scores = self._register(m, scores, "scores_out_reg")
+        if self.options.output == "scores":
+            for stage in range(argmax.latency_cycles + int(self.options.register_class)):
+                scores = self._register(m, scores, f"scores_later_{stage}")
         m.d.comb += [self.class_index.eq(index), self.scores.eq(scores)]
         valid = self.in_valid
         for stage in range(self.latency_cycles):

@@ -100,7 +100,7 @@ def top_header(net: Netlist, options: RtlOptions, top: Top, version: str) -> lis
         f"0..{frame.max_value}, {frame.frame_beats} beats",
         f"result frame: class of {result.class_bytes} bytes{scores}, little-endian, "
         f"{result.result_beats} beats",
-        f"latency:      {options.top_latency_cycles} clock cycles from the last input beat to "
+        f"latency:      {top.latency_cycles} clock cycles from the last input beat to "
         "m_axis_tvalid, without stalls",
         f"interval:     {top.interval_cycles} clock cycles between frames at full rate",
     ]

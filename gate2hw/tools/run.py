@@ -7,14 +7,15 @@ killed when the limit passes, when the caller is interrupted, and by `stop_all`.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,21 +26,23 @@ from gate2hw.errors import ToolFailedError, ToolMissingError, ToolTimeoutError
 
 __all__ = ["ToolRun", "failure", "run_tool", "scratch_dir", "stop_all"]
 
-_TAIL_LINES = 12
-_TAIL_CHARACTERS = 1500
+_TAIL_LINES = 3
+_TAIL_CHARACTERS = 600
 _FIRST_POLL_S = 0.001
 _LAST_POLL_S = 0.05
 
 _live: dict[int, subprocess.Popen[bytes]] = {}
 _live_lock = threading.Lock()
+_killed: set[int] = set()
+_stopped_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
 class ToolRun:
     """One finished run of a program.
 
-    `memory_bytes` is the peak resident size of the largest process among the program and those it
-    waited for; `None` where the system does not tell.
+    `memory_bytes` is the peak resident size of the program itself, its children not counted, read
+    every 50 ms or more often; `None` where the system does not tell.
     """
 
     argv: tuple[str, ...]
@@ -91,26 +94,21 @@ def run_tool(
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with _standard_input(stdin_text) as standard_input:
             process = _start(words, tool, cwd, env, standard_input, out, err)
-        memory_bytes: int | None = None
         try:
-            memory_bytes = _wait(process, timeout_s)
-        except BaseException:
-            _kill_group(process)
-            raise
+            in_time, memory_bytes = _wait(process, start + timeout_s)
         finally:
-            with _live_lock:
-                _live.pop(process.pid, None)
-        timed_out = process.poll() is None
-        if timed_out:
-            _kill_group(process)
+            # Also on Ctrl-C; and nothing that the program left behind may go on.
+            stopped = _end(process)
         time_s = time.monotonic() - start
         returncode = process.returncode
         run = ToolRun(words, _text(out), _text(err), time_s, returncode, memory_bytes)
     if log_path is not None:
         _write_log(log_path, run)
-    if timed_out:
+    if stopped:
+        raise ToolFailedError(f"{tool} was stopped before its end, as the whole run was")
+    if not in_time:
         raise ToolTimeoutError(
-            _with_tail(f"{tool} did not end within {timeout_s:g} s and was stopped", run, log_path)
+            _with_tail(f"{tool} did not end within {timeout_s:g} s and was killed", run, log_path)
         )
     if returncode != 0:
         raise failure(tool, _describe_exit(returncode), run, log_path)
@@ -127,11 +125,17 @@ def failure(tool: str, what: str, run: ToolRun, log_path: Path | None = None) ->
 
 
 def stop_all() -> None:
-    """Kill every program that any thread is running, each with its process group."""
+    """Kill every program that any thread is running, each with its process group.
+
+    The calls that wait for them raise ToolFailedError. Threads alive now, except the main thread
+    and the caller, can start no further program, so that a pool that winds down stays down.
+    """
+    exempt = (threading.current_thread(), threading.main_thread())
     with _live_lock:
-        processes = list(_live.values())
-    for process in processes:
-        _signal_group(process)
+        _stopped_threads.update(t for t in threading.enumerate() if t not in exempt)
+        for process in _live.values():
+            _killed.add(process.pid)
+            _signal_group(process)
 
 
 @contextmanager
@@ -174,6 +178,8 @@ def _start(
     try:
         # The lock makes sure that stop_all sees every process that has been started.
         with _live_lock:
+            if threading.current_thread() in _stopped_threads:
+                raise ToolFailedError(f"{tool} was not started, as the whole run was stopped")
             process = subprocess.Popen(
                 argv,
                 cwd=cwd,
@@ -192,31 +198,52 @@ def _start(
     return process
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
-    """Wait until the process ends or the time is up; return its peak resident size in bytes."""
-    deadline = time.monotonic() + timeout_s
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return process.poll() is not None
+    # Left as a zombie, so that its id cannot become another program's before its group is killed.
+    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, process.pid, flags) is not None
+
+
+def _peak_memory(pid: int) -> int | None:
+    # VmHWM starts anew at exec; ru_maxrss would count our own size at the time of the fork.
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bool, int | None]:
+    """Wait until the process ends or the time is up; return (ended in time, peak memory)."""
+    memory_bytes: int | None = None
     pause_s = _FIRST_POLL_S
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            unit_bytes = 1 if sys.platform == "darwin" else 1024
-            return int(usage.ru_maxrss) * unit_bytes
+    while not _ended(process):
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            return None
+            return False, memory_bytes
+        memory_bytes = _peak_memory(process.pid) or memory_bytes
         time.sleep(min(pause_s, left_s))
         pause_s = min(2 * pause_s, _LAST_POLL_S)
+    return True, memory_bytes
+
+
+def _end(process: subprocess.Popen[bytes]) -> bool:
+    """Kill what is left of the process group; return whether `stop_all` had done so already."""
+    with _live_lock:
+        _signal_group(process)
+        process.wait()
+        _live.pop(process.pid, None)
+        stopped = process.pid in _killed
+        _killed.discard(process.pid)
+    return stopped
 
 
 def _signal_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    _signal_group(process)
-    process.wait()
 
 
 def _text(file: IO[bytes]) -> str:
@@ -243,8 +270,12 @@ def _describe_exit(returncode: int) -> str:
 
 def _with_tail(sentence: str, run: ToolRun, log_path: Path | None) -> str:
     where = f" (full log: {log_path})" if log_path is not None else ""
-    lines = [line.rstrip() for line in run.output.splitlines() if line.strip()]
-    if not lines:
-        return f"{sentence}{where}; it printed nothing"
-    tail = "\n".join(lines[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]
-    return f"{sentence}{where}; its log ends with:\n{tail}"
+    return f"{sentence}{where}: {_telling_lines(run.output)}"
+
+
+def _telling_lines(log: str) -> str:
+    """The lines of a log that tell why: the last ones about an error, else the last ones."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"\b(error|fatal|cannot)\b", line, re.IGNORECASE)]
+    errors = [line for line in errors if not re.search(r"\b0 errors\b", line)]
+    return " | ".join((errors or lines)[-_TAIL_LINES:])[-_TAIL_CHARACTERS:] or "it printed nothing"

@@ -6,12 +6,12 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, Protocol, get_args, get_type_hints
 
-from gate2hw.errors import InputError, nearest
+from gate2hw.errors import DoesNotFitError, InputError, nearest
 from gate2hw.tools.resources import data_dir
 
-__all__ = ["Family", "Target", "load_target", "targets"]
+__all__ = ["Family", "Target", "check_fits", "load_target", "targets"]
 
 Family = Literal["ice40", "ecp5"]
 Popcount = Literal["adder", "compressor"]
@@ -23,8 +23,7 @@ class Target:
 
     `luts`, `ffs` and `ios` count what a user's design may take. `device_args` goes to nextpnr,
     `yosys_options` to the synthesis command. `popcount` is the form of popcount that takes fewer
-    LUTs on this family. `constraint_path` is a pin constraint file (PCF or LPF), or None if pins
-    are placed automatically.
+    LUTs on this family.
     """
 
     name: str
@@ -39,7 +38,6 @@ class Target:
     ios: int
     popcount: Popcount
     yosys_options: tuple[str, ...]
-    constraint_path: Path | None = None
 
 
 def targets() -> list[Target]:
@@ -57,10 +55,42 @@ def load_target(name: str) -> Target:
         raise InputError(f"unknown target {name!r}; {nearest(name, _names())}")
     path = data_dir("flows") / name / "target.toml"
     try:
-        table = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} cannot be read as TOML: {error}") from error
     return _from_table(name, table, path)
+
+
+class _Mapped(Protocol):
+    """What `check_fits` reads of a synthesis result."""
+
+    @property
+    def luts(self) -> int: ...
+
+    @property
+    def ffs(self) -> int: ...
+
+
+def check_fits(target: Target, synth_result: _Mapped | None, n_ios: int) -> None:
+    """Check the counts of a design against what `target` has, before place and route.
+
+    `n_ios` is the number of pins of the design; `synth_result` is what synthesis counted, None
+    before it (then only pins are checked). A design that passes may still not place.
+
+    Raises:
+        DoesNotFitError: it is too big; the text says by how much of what.
+    """
+    needs = [("pins", n_ios, target.ios)]
+    if synth_result is not None:
+        needs.append(("LUTs", synth_result.luts, target.luts))
+        needs.append(("FFs", synth_result.ffs, target.ffs))
+    short = [
+        f"needs {used:,} {what}, {target.name} has {available:,}: {used - available:,} too many"
+        for what, used, available in needs
+        if used > available
+    ]
+    if short:
+        raise DoesNotFitError("; ".join(short))
 
 
 def _names() -> list[str]:
@@ -69,19 +99,15 @@ def _names() -> list[str]:
 
 def _from_table(name: str, table: dict[str, Any], path: Path) -> Target:
     hints = get_type_hints(Target)
-    fields = {f.name for f in dataclasses.fields(Target)} - {"name", "constraint_path"}
-    optional = {"constraint"}
+    fields = {f.name for f in dataclasses.fields(Target)} - {"name"}
     for key in table:
-        if key not in fields | optional:
-            raise InputError(f"{path}: unknown key {key!r}; {nearest(key, fields | optional)}")
+        if key not in fields:
+            raise InputError(f"{path}: unknown key {key!r}; {nearest(key, fields)}")
     values: dict[str, Any] = {}
     for key in sorted(fields):
         if key not in table:
             raise InputError(f"{path}: the key {key!r} is missing")
         values[key] = _checked(table[key], hints[key], f"{path}: {key}")
-    constraint = table.get("constraint")
-    if constraint is not None:
-        values["constraint_path"] = path.parent / _checked(constraint, str, f"{path}: constraint")
     return Target(name=name, **values)
 
 

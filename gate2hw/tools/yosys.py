@@ -80,16 +80,18 @@ def _work_dir(beside: Path, sources: Sequence[Path]) -> Iterator[tuple[Path, lis
         yield work, names
 
 
-def _run(work: Path, lines: Sequence[str], expect: Sequence[str], timeout_s: float) -> ToolRun:
+def _run(
+    work: Path, log_path: Path, lines: Sequence[str], expect: Sequence[str], timeout_s: float
+) -> ToolRun:
     (work / "script.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return run_tool(
         [*registry.find("yosys"), "-s", "script.ys"],
         tool="yosys",
         cwd=work,
         timeout_s=timeout_s,
-        env=registry.tool_env(),
+        env=registry.worker_env(),
         expect=[work / name for name in expect],
-        log_path=work / "yosys.log",
+        log_path=log_path,
     )
 
 
@@ -128,17 +130,13 @@ def synthesise(
             " ".join([f"synth_{family} -top {top}", *options]),
             "check -assert",
             # Source places hold paths of this machine, and nextpnr would copy them into its report.
-            "attrmap -remove src",
-            "attrmap -modattr -remove src",
+            "attrmap -remove src =*",
+            "attrmap -modattr -remove src =*",
             "write_json netlist.json",
             "write_verilog -noattr netlist.v",
             "tee -q -o stat.json stat -json",
         ]
-        try:
-            ran = _run(work, lines, ["netlist.json", "netlist.v", "stat.json"], timeout_s)
-        finally:
-            if (work / "yosys.log").is_file():
-                os.replace(work / "yosys.log", log_path)
+        ran = _run(work, log_path, lines, ["netlist.json", "netlist.v", "stat.json"], timeout_s)
         cells = _read_cells(work / "stat.json")
         verilog_path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(work / "netlist.json", json_path)
@@ -183,8 +181,8 @@ def gates_to_aiger(
 
     Inputs and outputs stand in order of the ports, bit 0 first. The file is binary unless
     `out_path` ends with ``.aag``. With `registers_as_wires` every flip-flop becomes a wire from D
-    to Q, and the inputs that drive nothing but clocks, enables and resets go: a pipeline becomes
-    the function that it computes.
+    to Q, and the inputs that are their clocks, enables and asynchronous resets go: a pipeline
+    becomes the function that it computes.
 
     Raises ToolFailedError where anything that stores is left, or Yosys fails.
     """
@@ -194,6 +192,8 @@ def gates_to_aiger(
         if registers_as_wires:
             (work / "wire_map.v").write_text(_wire_map(), encoding="utf-8")
             lines += [
+                # proc leaves an enable as a multiplexer that holds Q; as a wire it would be a loop.
+                "opt_dff -nosdff",
                 "select -set control t:*dff* %ci1:+[CLK,EN,SRST,ARST] i:* %i",
                 "techmap -map wire_map.v",
                 "delete -input @control",
@@ -211,7 +211,7 @@ def gates_to_aiger(
             f"write_aiger -symbols {'-ascii ' if result == 'out.aag' else ''}{result}",
         ]
         try:
-            _run(work, lines, [result], timeout_s)
+            _run(work, out_path.with_suffix(".log"), lines, [result], timeout_s)
         except ToolFailedError as error:
             if "Assertion failed" in str(error) and "select" in str(error):
                 raise ToolFailedError(

@@ -64,10 +64,8 @@ def test_derived_tables(tt):
 
 
 def test_reverse_address_converts_the_ids_of_difflogic():
-    order = (
-        "FALSE AND A_AND_NOT_B A NOT_A_AND_B B XOR OR NOR XNOR NOT_B A_OR_NOT_B NOT_A NOT_A_OR_B "
-        "NAND TRUE"
-    ).split()
+    order = ["FALSE", "AND", "A_AND_NOT_B", "A", "NOT_A_AND_B", "B", "XOR", "OR"]
+    order += ["NOR", "XNOR", "NOT_B", "A_OR_NOT_B", "NOT_A", "NOT_A_OR_B", "NAND", "TRUE"]
     for gate_id, name in enumerate(order):
         assert gates.reverse_address[gate_id] == gates.tt_of_name(name)
     assert (gates.reverse_address[gates.reverse_address] == np.arange(16)).all()

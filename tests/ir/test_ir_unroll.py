@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -58,8 +60,14 @@ def test_unroll_agrees_with_the_oracle(case, seed, random_network, evaluate):
         # the last gate of a site is the neuron's output: each gate stands at the right place
         for place, bit in places.items():
             assert values[sample, net.first_gate + last_gate[Site(*place)]] == bit, place
-    pools = {s for s in last_gate if s.layer == "pool1"}
+    pools = {site for site in last_gate if site.layer == "pool1"}
     assert len(last_gate) - len(pools) == len(places)
+    for name, layer in network.layers():
+        if isinstance(layer, OrPool):
+            channels, rows, columns = layer.output_shape
+            every = itertools.product(range(channels), range(rows), range(columns))
+            n_gates = layer.window[0] * layer.window[1] - 1
+            assert pools == {Site(name, *place, g) for place in every for g in range(n_gates)}
 
 
 def test_the_oracle_sees_one_wrong_gate(random_network, evaluate):

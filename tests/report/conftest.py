@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -178,9 +177,3 @@ def _report_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def report(_report_once: dict[str, Any]) -> dict[str, Any]:
     """A fresh copy of the realistic report: change it freely."""
     return copy.deepcopy(_report_once)
-
-
-@pytest.fixture
-def network_of() -> Callable[..., LogicNetwork]:
-    """The maker of the realistic network."""
-    return make_network

@@ -1,0 +1,151 @@
+"""prove_equal: proves what is equal, also with constants in the bias; finds planted faults."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gate2hw.errors import InputError, ToolFailedError
+from gate2hw.ir.builder import NetlistBuilder
+from gate2hw.ir.netlist import Head
+from gate2hw.ir.simulate import scores_of_bits
+from gate2hw.passes import equivalence
+from gate2hw.passes.equivalence import align, prove_equal
+from gate2hw.passes.fold import fold
+from gate2hw.passes.head_constants import head_constants
+from gate2hw.passes.manager import run_pipeline
+from gate2hw.tools.abc import CecResult
+
+
+def wide_and(n_inputs, wrong_at_end):
+    """A chain of ANDs of all inputs: 64 * 16 random inputs never reach its only 1."""
+    builder = NetlistBuilder(n_inputs)
+    node = 1
+    for i in range(2, n_inputs + 1):
+        node = builder.gate(8, node, i)
+    if wrong_at_end:
+        return builder.build([0, 2])
+    return builder.build([2 * node, 2])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("level", [1, 3])
+def test_pipelines_are_proved(oracle, tmp_path, seed, level):
+    net = oracle.random_net(seed, n_inputs=8, n_gates=150, n_outputs=40, encoder=seed == 1)
+    result = run_pipeline(net, level).net
+    assert result.n_outputs < net.n_outputs
+    proof = prove_equal(net, result, work_dir=tmp_path, timeout_s=60)
+    assert (proof.result, proof.counterexample) == ("equivalent", None)
+    assert proof.method == "abc cec"
+    assert proof.n_obligations == net.n_outputs
+    assert prove_equal(result, net, work_dir=tmp_path, timeout_s=60).result == "equivalent"
+
+
+def test_every_pass_is_proved(oracle, tmp_path):
+    net = oracle.random_net(11, n_gates=100)
+
+    def prove(before, after):
+        return prove_equal(before, after, work_dir=tmp_path, timeout_s=60)
+
+    result = run_pipeline(net, 3, prove=prove)
+    assert {r.proof for r in result.records if r.changed} == {"equivalent"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_planted_gate_fault(oracle, tmp_path, seed):
+    net = oracle.random_net(seed, n_gates=60, dense=True)
+    good = run_pipeline(net, 3).net
+    tt = good.tt.copy()
+    tt[int(good.outputs[-1] >> 1) - good.first_gate] ^= 8
+    bad = good.with_(tt=tt)
+    bits = oracle.all_bits(5)
+    assert (scores_of_bits(bad, bits) != scores_of_bits(net, bits)).any()
+    proof = prove_equal(net, bad, work_dir=tmp_path, timeout_s=60)
+    assert proof.result == "different"
+    example = proof.counterexample[None]
+    assert (scores_of_bits(bad, example) != scores_of_bits(net, example)).any()
+
+
+def test_rare_fault_needs_abc(tmp_path):
+    """Simulation alone would call these equal; the SAT solver's input is replayed."""
+    proof = prove_equal(wide_and(40, False), wide_and(40, True), work_dir=tmp_path, timeout_s=60)
+    assert (proof.result, proof.method) == ("different", "abc cec, replayed")
+    assert proof.counterexample.all()
+
+
+def with_head(net, group_ptr, weight, bias):
+    return net.with_(head=Head(group_ptr, weight, bias))
+
+
+def test_wrong_guess_of_constant_does_not_prove(tmp_path, monkeypatch):
+    """A pass drops an output that is 0 on nearly all inputs: the obligation fails."""
+    net = with_head(wide_and(40, False), [0, 2], [1, 1], [0])
+    dropped = with_head(net.with_(outputs=[2]), [0, 1], [1], [0])
+    assert align(net, dropped) is None
+    proof = prove_equal(net, dropped, work_dir=tmp_path, timeout_s=60)
+    assert proof.result == "undecided"
+    # even where the guess is made wrong, nothing is believed
+    guess = equivalence._reduced_outputs
+    monkeypatch.setattr(
+        equivalence, "_reduced_outputs", lambda n: np.array([0, 2]) if n is net else guess(n)
+    )
+    proof = prove_equal(net, dropped, work_dir=tmp_path, timeout_s=60)
+    assert proof.result == "different"
+    assert proof.counterexample.all()
+
+
+@pytest.mark.parametrize("fault", ["bias", "weight", "class"])
+def test_head_faults(oracle, tmp_path, fault):
+    """A bias lost, a weight changed, an output moved to the next class."""
+    net = oracle.random_net(8, n_gates=80, n_outputs=30)
+    good = head_constants(fold(net))
+    assert good.n_outputs < net.n_outputs
+    ptr, weight, bias = (
+        np.array(x) for x in (good.head.group_ptr, good.head.weight, good.head.bias)
+    )
+    if fault == "bias":
+        bias[1] += 1
+    elif fault == "weight":
+        weight[3] += 2
+    else:
+        ptr[1] += 1
+    proof = prove_equal(net, with_head(good, ptr, weight, bias), work_dir=tmp_path, timeout_s=60)
+    assert proof.result == "different"
+
+
+def test_equal_scores_of_swapped_outputs_are_undecided(tmp_path):
+    """Outputs of one class exchanged: scores agree, but output by output cannot show it."""
+    net = with_head(NetlistBuilder(2).build([2, 4]), [0, 2], [1, 1], [0])
+    proof = prove_equal(net, net.with_(outputs=[4, 2]), work_dir=tmp_path, timeout_s=60)
+    assert proof.result == "undecided"
+    assert "scores agree" in proof.reason
+
+
+def test_only_constants(tmp_path):
+    net = with_head(NetlistBuilder(2).build([0, 1]), [0, 1, 2], [1, 4], [0, 0])
+    proof = prove_equal(net, head_constants(net), work_dir=tmp_path, timeout_s=60)
+    assert proof.result == "equivalent"
+
+
+def test_interfaces_must_agree(oracle, tmp_path):
+    net = oracle.random_net(1)
+    for other in (
+        oracle.random_net(1, n_inputs=6),
+        oracle.random_net(1, n_classes=2),
+        oracle.random_net(1, encoder=True),
+    ):
+        with pytest.raises(InputError, match="cannot be compared"):
+            prove_equal(net, other, work_dir=tmp_path, timeout_s=60)
+
+
+def test_false_counterexample_is_not_believed(oracle, tmp_path, monkeypatch):
+    net = oracle.random_net(1)
+    answer = CecResult("different", (0,) * 5, 0.0, "")
+    monkeypatch.setattr(equivalence, "cec", lambda a, b, *, timeout_s: answer)
+    with pytest.raises(ToolFailedError, match="does not replay"):
+        prove_equal(net, fold(net), work_dir=tmp_path, timeout_s=1)
+    answer = CecResult("different", (0,) * 4, 0.0, "")
+    with pytest.raises(ToolFailedError, match="4 bits for 5 inputs"):
+        prove_equal(net, fold(net), work_dir=tmp_path, timeout_s=1)
+    answer = CecResult("undecided", None, 1.0, "")
+    assert prove_equal(net, fold(net), work_dir=tmp_path, timeout_s=1).result == "undecided"

@@ -69,6 +69,7 @@ class Bench:
         if path is not None:
             content = {"schema": 1, "bench": self.kind, "simulator": cocotb.SIM_NAME}
             content |= {"error": sentence, "complete": False, "passed": False, "tests": {}}
+            content |= {"n_vectors": 0, "mismatches": None, "first_mismatch": None}
             write_result(path, content)
 
     def rng(self, stream: int) -> np.random.Generator:

@@ -14,9 +14,7 @@ BENCH = Bench("core")
 
 
 def _bits(bench: Bench, numbers: list[int]) -> list[int]:
-    return bits_as_ints(
-        bench.job.net, bench.vectors.x[numbers], bench.job.manifest.used_inputs
-    )
+    return bits_as_ints(bench.job.net, bench.vectors.x[numbers], bench.job.manifest.used_inputs)
 
 
 def _judge(bench: Bench, test: str, numbers: list[int], trace: CoreTrace) -> dict[str, Any]:

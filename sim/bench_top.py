@@ -141,9 +141,7 @@ async def blocked_sink(dut: Any, bench: Bench) -> dict[str, Any]:
     link = await _fresh(dut, bench)
     numbers = bench.pick(bench.job.frames["blocked"], rng)
     dam = _Dam(_quiet(manifest), rng, manifest.result_beats + 2)
-    trace = await _good_frames(
-        bench, link, numbers, rng, sink=dam, n_quiet=4 * _quiet(manifest)
-    )
+    trace = await _good_frames(bench, link, numbers, rng, sink=dam, n_quiet=4 * _quiet(manifest))
     if numbers and not dam.valid_when_shut:
         bench.record.fault("blocked_sink: tvalid waits for tready")
     return _judge(bench, "blocked_sink", numbers, trace)

@@ -11,9 +11,9 @@ The job is a JSON object in the file that the environment variable ``GATE2HW_JOB
     n_random     random legal vectors (1000)
     n_ties       tie vectors to look for (64)
     n_corners    most corner vectors (256)
-    frames       frames of the later phases of the top bench and of the core's stalls: an object
-                 with any of back_to_back (null: all vectors), stalls, blocked, reset, malformed,
-                 padding
+    frames       vectors of the later tests: an object with any of back_to_back (null: all
+                 vectors), stalls, blocked, reset, malformed, padding; what is not given shrinks
+                 with the length of a frame, to some 20,000 beats a test
 
 Relative paths start at the job file's folder.
 """
@@ -57,6 +57,7 @@ _DEFAULT_COUNTS: dict[str, int | None] = {
     "n_ties": 64,
     "n_corners": 256,
 }
+_MOST_BEATS = 20_000
 _PATHS = ("manifest", "netlist_raw", "golden", "result")
 
 
@@ -130,6 +131,11 @@ def _read_json(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise JobError(f"{path}: the {what} is not a JSON object")
     return content
+
+
+def _default_frames(n_beats: int) -> dict[str, int | None]:
+    most = max(4, _MOST_BEATS // n_beats)
+    return {k: v if v is None else min(v, most) for k, v in DEFAULT_FRAMES.items()}
 
 
 def read_manifest(path: Path | str) -> Manifest:
@@ -209,8 +215,7 @@ def load_job(path: Path | str | None = None) -> Job:
     if not isinstance(frames, dict):
         raise JobError(f"{path}: frames is {frames!r}, expected an object of counts")
     _unknown(f"{path}: frames", set(frames), list(DEFAULT_FRAMES))
-    frames = {**DEFAULT_FRAMES, **frames}
-    counts = {name: content.get(name, value) for name, value in _DEFAULT_COUNTS.items()}
+    counts: dict[str, Any] = {k: content.get(k, v) for k, v in _DEFAULT_COUNTS.items()}
     for name, value in [*counts.items(), *frames.items()]:
         null_allowed = name in ("n_golden", "back_to_back")
         is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
@@ -235,6 +240,7 @@ def load_job(path: Path | str | None = None) -> Job:
             f"{places['golden']}: scores of {golden.scores.shape[1]} classes, the netlist has "
             f"{net.n_classes}"
         )
+    frames = {**_default_frames(manifest.frame_beats), **frames}
     return Job(manifest, net, golden, places["result"], frames=frames, **counts)
 
 

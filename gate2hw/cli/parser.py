@@ -41,7 +41,7 @@ def _add_train(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         help="train a recipe; writes model.safetensors and golden.npz",
         description="Train a logic gate network by RECIPE: a TOML file or the name of a shipped "
         "recipe. Ctrl-C stops cleanly; --resume goes on where it stopped.",
-        epilog="example: gate2hw train digits -o build/digits --set train.steps=500",
+        epilog="example: gate2hw train digits -o build/digits --set training.steps=500",
     )
     p.add_argument("recipe", metavar="RECIPE", help="TOML file, or a shipped recipe's name")
     p.add_argument("-o", "--out", metavar="DIR", help="folder to write (default: build/RECIPE)")
@@ -51,7 +51,7 @@ def _add_train(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change a recipe entry, e.g. train.steps=500; may be given often",
+        help="change a recipe entry, e.g. training.steps=500; may be given often",
     )
     p.add_argument("--data", metavar="DIR", help="folder of data files (default: $GATE2HW_DATA)")
     p.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")

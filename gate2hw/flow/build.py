@@ -156,6 +156,8 @@ class BuildFolder:
 
     def drop(self, names: Callable[[str], bool]) -> None:
         """Forget the steps whose name satisfies `names`: what they came from has changed."""
+        if not self.record_path.is_file():
+            return
         with self._locked():
             steps = {name: record for name, record in self.steps().items() if not names(name)}
             text = json.dumps({"schema": SCHEMA, "steps": steps}, indent=1, sort_keys=True)

@@ -101,6 +101,8 @@ def _compile(
     rtl_options = RtlOptions(
         name=options["name"], output=options["output"], bus_bytes=options["bus_bytes"]
     )
+    # what was checked or placed before belongs to RTL that is about to be replaced
+    folder.drop(lambda step: step != "train")
     progress(0, 4, "unrolling")
     files, golden_reason = _write_model(folder, network, source)
     raw = unroll(network)
@@ -172,7 +174,4 @@ def compile(
         golden=file_sha256(golden) if golden is not None and golden.is_file() else None,
         options=options,
     )
-    if not folder.is_done("compile", key):
-        # what was checked or placed before belongs to RTL that is about to be replaced
-        folder.drop(lambda step: step != "train")
     return folder.run("compile", key, lambda: _compile(folder, network, source, options, progress))

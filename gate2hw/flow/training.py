@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,15 @@ from typing import Any
 from gate2hw.flow.build import Progress, silent
 
 __all__ = ["train"]
+
+
+DATA_VARIABLE = "GATE2HW_DATA"
+
+
+def _data_dir(given: Path | str | None) -> Path | None:
+    """The folder of data files: the given one, else the environment's."""
+    text = given if given is not None else os.environ.get(DATA_VARIABLE)
+    return Path(text) if text else None
 
 
 def train(
@@ -24,7 +34,8 @@ def train(
 ) -> dict[str, Any]:
     """Train `recipe` (a TOML file or a shipped recipe's name) into the folder `out_dir`.
 
-    `overrides` are ``"section.key=value"`` texts. Writes `model.safetensors`, `golden.npz`,
+    `overrides` are ``"section.key=value"`` texts; `data_dir` is where data files are looked for
+    (default: the environment variable GATE2HW_DATA). Writes `model.safetensors`, `golden.npz`,
     `history.csv`, `recipe.toml` and `checkpoint.safetensors`; returns the accuracies
     (fractions 0..1), `n_test`, `time_s` and the paths. Raises InputError for a bad recipe or data.
     """
@@ -34,7 +45,7 @@ def train(
     result = train_network(
         load_recipe(recipe, list(overrides)),
         Path(out_dir),
-        data_dir=None if data_dir is None else Path(data_dir),
+        data_dir=_data_dir(data_dir),
         device=device,
         resume=resume,
         progress=progress,

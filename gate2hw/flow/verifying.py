@@ -156,7 +156,7 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
         raise InputError(f"{netlist} is missing; run gate2hw synth again")
     key = key_of(
         step=step,
-        netlist=file_sha256(netlist),
+        mapped=file_sha256(netlist),
         n_random=run.n_random,
         simulator=run.simulator,
         proof=proof,

@@ -29,6 +29,7 @@ from gate2hw.ir.gates import (
     TT_NOT_B,
     TT_XOR,
     complement_inputs,
+    swap_inputs,
 )
 from gate2hw.ir.netlist import Names, Netlist
 from gate2hw.ir.store import atomic_path
@@ -338,7 +339,8 @@ def _renumber(
 def read_aiger(path: Path | str) -> Netlist:
     """Read a combinational AIGER file, ascii or binary, as its first word says.
 
-    One gate an AND, re-levelled as soon as possible; symbols become names of inputs and outputs.
+    One gate an AND, in0 <= in1, re-levelled as soon as possible; symbols become names of inputs
+    and outputs.
     Raises ModelFileError, in one sentence and before memory is spent, for files that are cut
     short, cyclic, sequential, use undefined literals, or declare more than they can hold.
     """
@@ -370,11 +372,12 @@ def read_aiger(path: Path | str) -> Netlist:
     new = np.arange(first + n_ands, dtype=np.int64)
     new[first + order] = np.arange(first, first + n_ands)
     tt = complement_inputs[((rhs0 & 1) << 1) | (rhs1 & 1), TT_AND][order]
+    in0, in1 = new[in0[order]], new[in1[order]]
     return from_columns(
         n_inputs,
-        tt.astype(np.uint8),
-        new[in0[order]].astype(np.int32),
-        new[in1[order]].astype(np.int32),
+        np.where(in0 > in1, swap_inputs[tt], tt),
+        np.minimum(in0, in1).astype(np.int32),
+        np.maximum(in0, in1).astype(np.int32),
         (new[outputs >> 1] << 1) | (outputs & 1),
         names=names,
         block_ptr=np.concatenate([[0], np.cumsum(np.bincount(level, minlength=0))]),

@@ -8,7 +8,7 @@ most significant address bit. Head, encoder, weights and origins of a Netlist ar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from gate2hw.errors import InputError, ModelFileError, nearest
 from gate2hw.ir.builder import from_columns
-from gate2hw.ir.gates import TT_AND, TT_OR, TT_XOR, complement_inputs
+from gate2hw.ir.gates import CONST_0, CONST_1, TT_AND, TT_OR, TT_XOR, complement_inputs
 from gate2hw.ir.netlist import Names, Netlist
 from gate2hw.ir.store import atomic_path
 from gate2hw.ir.topology import levels_of
@@ -29,7 +29,12 @@ CHUNK = 1 << 16
 _COVERS: Final = tuple(
     "".join(f"{at >> 1}{at & 1} 1\n" for at in range(4) if tt >> at & 1) for tt in range(16)
 )
-"""On-set of each of the 16 functions as cover lines; FALSE has none."""
+"""On-set of each of the 16 functions as cover lines."""
+
+_CONSTANTS: Final = {CONST_0: "", CONST_1: "1\n"}
+"""Constants are written without inputs: ABC refuses an empty cover of two inputs."""
+
+_COMPLEMENTED: Final[list[list[int]]] = complement_inputs.tolist()
 
 _DIRECTIVES: Final = (".model", ".inputs", ".outputs", ".names", ".end")
 
@@ -77,7 +82,9 @@ def _write(file: TextIO, net: Netlist, model: str) -> None:
     for low in range(0, net.n_gates, CHUNK):
         columns = (c[low : low + CHUNK].tolist() for c in (net.tt, net.in0, net.in1))
         file.writelines(
-            f".names {nodes[a]} {nodes[b]} {nodes[first + g]}\n{_COVERS[tt]}"
+            f".names {nodes[first + g]}\n{_CONSTANTS[tt]}"
+            if tt in _CONSTANTS
+            else f".names {nodes[a]} {nodes[b]} {nodes[first + g]}\n{_COVERS[tt]}"
             for g, (tt, a, b) in enumerate(zip(*columns, strict=True), start=low)
         )
     for name, lit in zip(outputs, net.outputs.tolist(), strict=True):
@@ -96,123 +103,143 @@ def write_blif(net: Netlist, path: Path | str, *, model: str = "gates") -> None:
         _write(file, net, model)
 
 
-@dataclass
-class _Table:
-    """One `.names`: where it stood, what it reads, and its truth table (input 0 highest)."""
-
-    line: int
-    inputs: tuple[str, ...]
-    table: int = 0
-    phase: str = ""
-
-    def add(self, line: str) -> str | None:
-        """Add a cover line; return what is wrong with it."""
-        words = line.split()
-        cube, value = (words[0] if len(words) == 2 else "", words[-1])
-        if len(words) > 2 or value not in ("0", "1") or len(cube) != len(self.inputs):
-            return f"{line!r} is no cover line for {len(self.inputs)} inputs"
-        if set(cube) - set("01-"):
-            return f"{line!r} holds something else than 0, 1 and -"
-        if self.phase not in ("", value):
-            return "a cover mixes on-set and off-set"
-        self.phase = value
-        addresses = [0]
-        for c in cube:
-            values = (0, 1) if c == "-" else (int(c),)
-            addresses = [2 * at + v for at in addresses for v in values]
-        for at in addresses:
-            self.table |= 1 << at
+@lru_cache(maxsize=4096)
+def _minterms(cube: str) -> int | None:
+    """Truth table of a cube such as ``1-0``, its first column highest; None if it is none."""
+    if set(cube) - set("01-"):
         return None
+    addresses = [0]
+    for c in cube:
+        values = (0, 1) if c == "-" else (int(c),)
+        addresses = [2 * at + v for at in addresses for v in values]
+    return sum(1 << at for at in addresses)
 
-    def truth_table(self) -> int:
-        """Bit ``sum(x_i << (k-1-i))`` is f(x_0 .. x_{k-1})."""
-        full = (1 << (1 << len(self.inputs))) - 1
-        return full ^ self.table if self.phase == "0" else self.table
 
-
-@dataclass
 class _Model:
-    """What the lines of a BLIF file say; complaints name file and line."""
+    """What the lines of a BLIF file say, as numbers; complaints name file and line.
 
-    path: Path
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    tables: dict[str, _Table] = field(default_factory=dict)
+    Signals are numbered as they appear. Table t defines signal ``target[t]`` in line ``line[t]``,
+    reads ``fanin[ptr[t]:ptr[t+1]]``; bit ``sum(x_i << (k-1-i))`` of ``tables[t]`` is f(x_0 .. ).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.signals: dict[str, int] = {}
+        self.inputs: list[str] = []
+        self.outputs: list[str] = []
+        self.target: list[int] = []
+        self.line: list[int] = []
+        self.fanin: list[int] = []
+        self.ptr: list[int] = [0]
+        self.tables: list[int] = []
+        self._defined: dict[int, int] = {}
+        self._phase = ""
 
     def fail(self, number: int, what: str) -> ModelFileError:
         return ModelFileError(f"{self.path}, line {number}: {what}")
 
     def read(self, text: str) -> None:
-        is_open, ended, current = False, False, None
-        number = 0
+        is_open, in_table, ended, number = False, False, False, 0
         for number, line in _logical_lines(text):
-            word, *rest = line.split()
+            words = line.split()
+            word = words[0]
             if ended:
                 raise self.fail(number, "something follows .end; only one model is read")
             if not word.startswith("."):
-                if current is None:
+                if not in_table:
                     raise self.fail(number, f"cover line {line[:60]!r} outside .names")
-                wrong = current.add(line)
-                if wrong:
-                    raise self.fail(number, wrong)
+                self._cover(number, words)
                 continue
-            current = None
+            if in_table:
+                self._close()
+            in_table = word == ".names"
             if word not in _DIRECTIVES:
                 hint = nearest(word, _DIRECTIVES)
                 raise self.fail(number, f"{word[:40]!r} is not combinational BLIF; {hint}")
             if (word == ".model") == is_open:
                 raise self.fail(number, "a file holds one .model, and begins with it")
             is_open = True
-            if word == ".inputs":
-                self.inputs += rest
+            if in_table:
+                self._names(number, words[1:])
+            elif word == ".inputs":
+                self.inputs += words[1:]
             elif word == ".outputs":
-                self.outputs += rest
-            elif word == ".names":
-                current = self._names(number, rest)
+                self.outputs += words[1:]
             ended = word == ".end"
         if not ended:
             raise self.fail(number, "the file is cut short: it has no .end")
 
-    def _names(self, number: int, words: list[str]) -> _Table:
+    def _names(self, number: int, words: list[str]) -> None:
         if not words:
             raise self.fail(number, ".names without an output")
-        *inputs, output = words
-        if len(inputs) > MAX_TABLE_INPUTS:
+        if len(words) - 1 > MAX_TABLE_INPUTS:
             raise self.fail(
-                number, f"a table of {len(inputs)} inputs; at most {MAX_TABLE_INPUTS} are read"
+                number, f"a table of {len(words) - 1} inputs; at most {MAX_TABLE_INPUTS} are read"
             )
-        if output in self.tables:
-            raise self.fail(
-                number, f"{output!r} is defined again (first in line {self.tables[output].line})"
-            )
-        self.tables[output] = _Table(number, tuple(inputs))
-        return self.tables[output]
+        signals = self.signals
+        *inputs, output = [signals.setdefault(word, len(signals)) for word in words]
+        first = self._defined.setdefault(output, number)
+        if first != number:
+            raise self.fail(number, f"{words[-1]!r} is defined again (first in line {first})")
+        self.target.append(output)
+        self.line.append(number)
+        self.fanin += inputs
+        self.ptr.append(len(self.fanin))
+        self.tables.append(0)
+        self._phase = ""
 
-    def ordered(self) -> list[str]:
-        """Names of the tables in topological order; complains of cycles and undefined names."""
-        sources = set(self.inputs)
-        if len(sources) < len(self.inputs):
+    def _cover(self, number: int, words: list[str]) -> None:
+        n_inputs = self.ptr[-1] - self.ptr[-2]
+        cube, value = (words[0] if len(words) == 2 else "", words[-1])
+        if len(words) > 2 or value not in ("0", "1") or len(cube) != n_inputs:
+            line = " ".join(words)[:60]
+            raise self.fail(number, f"{line!r} is no cover line for {n_inputs} inputs")
+        mask = _minterms(cube)
+        if mask is None:
+            raise self.fail(number, f"{cube!r} holds something else than 0, 1 and -")
+        if self._phase not in ("", value):
+            raise self.fail(number, "a cover mixes on-set and off-set")
+        self._phase = value
+        self.tables[-1] |= mask
+
+    def _close(self) -> None:
+        if self._phase == "0":
+            self.tables[-1] ^= (1 << (1 << (self.ptr[-1] - self.ptr[-2]))) - 1
+
+    def ordered(self) -> list[int]:
+        """Numbers of the tables in topological order; complains of cycles and undefined names."""
+        signals = self.signals
+        sources = [signals.setdefault(name, len(signals)) for name in self.inputs]
+        results = [signals.setdefault(name, len(signals)) for name in self.outputs]
+        if len(set(sources)) < len(sources):
             raise self.fail(1, "an input is listed twice in .inputs")
-        number = {name: n for n, name in enumerate(self.tables)}
-        fanin: list[int] = []
-        ptr = [0]
-        for name, table in self.tables.items():
-            if name in sources:
-                raise self.fail(table.line, f"input {name!r} is defined again")
-            for operand in table.inputs:
-                if operand not in sources and operand not in number:
-                    raise self.fail(table.line, f"{operand!r} is read, but never defined")
-                fanin.append(number.get(operand, -1))
-            ptr.append(len(fanin))
-        for name in self.outputs:
-            if name not in sources and name not in number:
-                raise self.fail(1, f"output {name!r} is never defined")
-        level = levels_of(np.array(fanin, np.int64), np.array(ptr, np.int64))
-        names = list(self.tables)
+        # -2: nothing defines the signal, -1: an input, else the table that does
+        owner = np.full(len(signals), -2, np.int64)
+        owner[np.array(self.target, np.int64)] = np.arange(len(self.target))
+        again = owner[sources] >= 0
+        if again.any():
+            name = self.inputs[int(np.argmax(again))]
+            line = self.line[int(owner[signals[name]])]
+            raise self.fail(line, f"input {name!r} is defined again")
+        owner[sources] = -1
+        ptr = np.array(self.ptr, np.int64)
+        fanin = owner[np.array(self.fanin, np.int64)]
+        names = list(signals)
+        if (fanin == -2).any():
+            place = int(np.argmax(fanin == -2))
+            table = int(np.searchsorted(ptr, place, side="right")) - 1
+            name = names[self.fanin[place]]
+            raise self.fail(self.line[table], f"{name!r} is read, but never defined")
+        for signal in results:
+            if owner[signal] == -2:
+                raise self.fail(1, f"output {names[signal]!r} is never defined")
+        level = levels_of(fanin, ptr)
         if (level < 0).any():
-            name = names[int(np.argmax(level < 0))]
-            raise self.fail(self.tables[name].line, f"{name!r} is on a cycle or above one")
-        return [names[n] for n in np.argsort(level, kind="stable").tolist()]
+            table = int(np.argmax(level < 0))
+            name = names[self.target[table]]
+            raise self.fail(self.line[table], f"{name!r} is on a cycle or above one")
+        order: list[int] = np.argsort(level, kind="stable").tolist()
+        return order
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -240,7 +267,7 @@ class _Gates:
         self.columns: list[tuple[int, int, int]] = []
 
     def gate(self, tt: int, a: int, b: int) -> int:
-        tt = int(complement_inputs[2 * (a & 1) + (b & 1), tt])
+        tt = _COMPLEMENTED[2 * (a & 1) + (b & 1)][tt]
         self.columns.append((tt, a >> 1, b >> 1))
         return 2 * (self.first_gate + len(self.columns) - 1)
 
@@ -252,9 +279,9 @@ class _Gates:
         f1, f0 = table >> half, table & ((1 << half) - 1)
         if f0 == f1:
             return self.table(f0, inputs[1:])
-        if len(inputs) == 1:
-            return inputs[0] ^ f0
         full = (1 << half) - 1
+        if {f0, f1} == {0, full}:
+            return inputs[0] ^ (f0 & 1)
         if len(inputs) == 2:
             return self.gate(table, *inputs)
         top, rest = inputs[0], inputs[1:]
@@ -287,18 +314,20 @@ def read_blif(path: Path | str) -> Netlist:
         raise ModelFileError(f"{path}: not a BLIF file, it is no UTF-8 text") from error
     model = _Model(path)
     model.read(text)
-    lit = {name: 2 * i for i, name in enumerate(model.inputs, start=1)}
+    order = model.ordered()
+    lit = [0] * len(model.signals)
+    for i, name in enumerate(model.inputs, start=1):
+        lit[model.signals[name]] = 2 * i
     gates = _Gates(1 + len(model.inputs))
-    for name in model.ordered():
-        table = model.tables[name]
-        operands = tuple(lit[operand] for operand in table.inputs)
-        lit[name] = gates.table(table.truth_table(), operands)
+    for t in order:
+        operands = tuple(lit[signal] for signal in model.fanin[model.ptr[t] : model.ptr[t + 1]])
+        lit[model.target[t]] = gates.table(model.tables[t], operands)
     columns = np.array(gates.columns, np.int64).reshape(-1, 3)
     return from_columns(
         len(model.inputs),
         columns[:, 0].astype(np.uint8),
         columns[:, 1].astype(np.int32),
         columns[:, 2].astype(np.int32),
-        np.array([lit[name] for name in model.outputs], np.int64),
+        np.array([lit[model.signals[name]] for name in model.outputs], np.int64),
         names=Names(inputs=tuple(model.inputs), outputs=tuple(model.outputs)),
     )

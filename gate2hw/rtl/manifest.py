@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gate2hw.errors import ModelFileError
 from gate2hw.ir.store import write_text
+from gate2hw.rtl.options import RtlOptions
 
 __all__ = ["SCHEMA", "Manifest", "sha256_of"]
 
@@ -67,6 +68,11 @@ class Manifest:
     modules: dict[str, str]
     files: dict[str, str]
     schema: int = SCHEMA
+
+    def options(self, **changes: Any) -> RtlOptions:
+        """The options that gave this hardware, some replaced (``popcount`` for a target, say)."""
+        values = {field.name: getattr(self, field.name) for field in fields(RtlOptions)}
+        return RtlOptions(**{**values, **changes})
 
     def to_json(self) -> str:
         """The manifest as JSON text, keys sorted, newline at the end."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 from gate2hw.errors import InputError, nearest
 from gate2hw.ir.netlist import Netlist
@@ -106,7 +106,3 @@ class RtlOptions:
     def check(self, net: Netlist) -> None:
         """Raise InputError where the options do not fit `net`."""
         check_gate_registers(net, self.gate_registers)
-
-    def as_dict(self) -> dict[str, Any]:
-        """All options by name, for files."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}

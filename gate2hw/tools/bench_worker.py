@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,39 +33,98 @@ _VERILATOR_OPTIONS = (
 )
 # The compiler's time outweighs the model's: thousands of vectors take well under a second.
 _MAKE_OPTIONS = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
+_ONE_UNIT_BYTES = 3_000_000
+"""Models of less Verilog than this compile faster as one unit, which reads the headers once."""
+_RUNTIME_OBJECTS = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")
 
 
-class _Verilator(cocotb_runner.Verilator):  # type: ignore[misc]
+class _Verilator(cocotb_runner.Verilator):
     """cocotb's runner, but with only the toplevel's own signals public.
 
     ``--public-flat-rw`` would keep every wire of the design and defeat all optimisation.
     """
 
     programs: dict[str, str]
+    cache: Path
+    make_options: list[str]
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = self.programs["verilator"]
 
-    def _build_command(self) -> Sequence[list[str]]:
+    def _build_command(self) -> list[list[str]]:
         verilate, make = super()._build_command()
         at = verilate.index("--public-flat-rw")
         verilate[at : at + 1] = ["--public-depth", "1"]
         make[:3] = [self.programs["make"], "-j", str(_MAKE_JOBS)]
-        make += [*_MAKE_OPTIONS, f"CXX={self.programs['g++']}", f"LINK={self.programs['g++']}"]
+        make += [*_MAKE_OPTIONS, *self.make_options]
+        make += [f"CXX={self.programs['g++']}", f"LINK={self.programs['g++']}"]
+        make += [f"PYTHON3={sys.executable}"]
         return [verilate, make]
 
+    def build_cached(self, **options: Any) -> None:
+        """Build, with the objects of Verilator's own runtime taken from the cache if they can be.
 
-def _runner(job: dict[str, Any]) -> tuple[Any, list[str]]:
-    """The runner for the job's simulator, and its build options."""
+        They do not depend on the model, but take most of the compiler's time.
+        """
+        model: Path = options["build_dir"]
+        shutil.rmtree(model, ignore_errors=True)
+        model.mkdir(parents=True)
+        for name in _RUNTIME_OBJECTS:
+            with suppress(OSError):
+                shutil.copyfile(self.cache / name, model / name)
+                # -o: not to be made again, although the makefile is newer
+                self.make_options += ["-o", name]
+        self.build(**options)
+        # A cache that cannot be written costs time, nothing else.
+        with suppress(OSError):
+            self.cache.mkdir(parents=True, exist_ok=True)
+            for name in _RUNTIME_OBJECTS:
+                if not (self.cache / name).is_file():
+                    temporary = self.cache / f".{name}-{os.getpid()}"
+                    shutil.copyfile(model / name, temporary)
+                    os.replace(temporary, self.cache / name)
+
+
+def _runner(job: dict[str, Any]) -> tuple[Any, list[str], list[Path]]:
+    """The runner for the job's simulator, its build options, and the sources as it reads them."""
     programs: dict[str, str] = job["programs"]
+    sources = [Path(source) for source in job["sources"]]
     if job["simulator"] == "verilator":
         verilator = _Verilator()
         verilator.programs = programs
-        return verilator, list(_VERILATOR_OPTIONS)
-    # Icarus's runner calls iverilog and vvp by name.
-    folder = str(Path(programs["iverilog"]).parent)
-    os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
-    return cocotb_runner.Icarus(), ["-g2012"]
+        verilator.cache = Path(job["cache"])
+        size = sum(source.stat().st_size for source in sources)
+        verilator.make_options = ["VM_PARALLEL_BUILDS=0"] if size < _ONE_UNIT_BYTES else []
+        return verilator, list(_VERILATOR_OPTIONS), sources
+    # Icarus's runner calls iverilog, which may have another name here, and vvp from beside it.
+    named = Path(job["run_dir"]) / "bin"
+    shutil.rmtree(named, ignore_errors=True)
+    named.mkdir()
+    (named / "iverilog").symlink_to(programs["iverilog"])
+    path = [str(named), str(Path(programs["iverilog"]).parent), os.environ.get("PATH", os.defpath)]
+    os.environ["PATH"] = os.pathsep.join(path)
+    options = ["-g2012", "-DNO_INCLUDES", "-DNO_ICE40_DEFAULT_ASSIGNMENTS"]
+    return cocotb_runner.Icarus(), options, _for_icarus(sources, Path(job["run_dir"]) / "cells")
+
+
+def _for_icarus(sources: list[Path], folder: Path) -> list[Path]:
+    """The sources, with Yosys's cell models as copies that Icarus 11 can read.
+
+    It knows no $error among a module's items, nor default values of ports, and the models include
+    their flip-flops and buffers (which a netlist does not use) twice: two of these are defines.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    result = []
+    for source in sources:
+        if not (source.parent / "common_sim.vh").is_file():
+            result.append(source)
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in source.parent.glob("*_sim.v*"):
+            text = re.sub(r"\$error\([^;]*\);", "", path.read_text(encoding="utf-8"))
+            (folder / path.name).write_text(text, encoding="utf-8")
+        result.append(folder / source.name)
+    return result
 
 
 def main(argv: list[str]) -> int:
@@ -75,19 +136,21 @@ def main(argv: list[str]) -> int:
             del os.environ[name]
     os.environ.update(job["env"])
     sys.path.insert(0, job["test_dir"])
-    runner, options = _runner(job)
+    runner, options, sources = _runner(job)
     model = Path(job["model_dir"])
     stamp = model / "gate2hw_stamp"
     timescale = ("1ns", "1ps")
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != job["stamp"]:
-        runner.build(
-            sources=[cocotb_runner.Verilog(source) for source in job["sources"]],
-            includes=job["includes"],
+        stamp.unlink(missing_ok=True)
+        build = runner.build_cached if isinstance(runner, _Verilator) else runner.build
+        build(
+            sources=[cocotb_runner.Verilog(source) for source in sources],
+            includes=sorted({source.parent for source in sources}),
             hdl_toplevel=job["toplevel"],
             build_args=options,
             build_dir=model,
             timescale=timescale,
-            clean=True,
+            always=True,
         )
         stamp.write_text(job["stamp"], encoding="utf-8")
     runner.test(

@@ -91,8 +91,7 @@ def place_and_route(
         if constraint_path is not None:
             shutil.copyfile(constraint_path, work / "constraints")
             argv += [_CONSTRAINT_OPTIONS[family], "constraints"]
-        if family == "ecp5":
-            argv.append("--lpf-allow-unconstrained")
+        argv.append(f"{_CONSTRAINT_OPTIONS[family]}-allow-unconstrained")
         pack = registry.find(packer)
         try:
             run = run_tool(

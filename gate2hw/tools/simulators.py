@@ -106,6 +106,22 @@ def _stamp(simulator: str, sources: Sequence[Path], toplevel: str) -> str:
     return sha.hexdigest()
 
 
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gate2hw"
+
+
+def _runtime_cache(simulator: str) -> Path:
+    """Folder, one for each version of the tools, of compiled parts that every model shares."""
+    return _cache() / _stamp(simulator, [], "")[:16]
+
+
+def _model_dir(build_dir: Path) -> Path:
+    # GNU make cannot build in a folder with a space in its path.
+    if not re.search(r"\s", str(build_dir)):
+        return build_dir / "model"
+    return _cache() / "models" / hashlib.sha256(str(build_dir).encode()).hexdigest()[:16]
+
+
 def run_bench(
     *,
     simulator: Literal["verilator", "icarus"] | str,
@@ -120,7 +136,8 @@ def run_bench(
 ) -> BenchResult:
     """Run the cocotb bench `test_module` (importable from `test_dir`) on module `toplevel`.
 
-    The model is built in ``build_dir/model``, again only where sources or tools have changed. On
+    The model is built in ``build_dir/model`` (in the user's cache folder where the path has
+    spaces, which make cannot stand), again only where sources or tools have changed. On
     Verilator only the signals of `toplevel` itself are visible to the bench, so that what lies
     below stays fast: give a plain wrapper as toplevel. Folders of the sources are searched for
     includes. ``build_dir/bench.log`` receives all output, ``build_dir/results.xml`` the results.
@@ -142,12 +159,12 @@ def run_bench(
     job = {
         "simulator": simulator,
         "sources": [str(path) for path in absolute],
-        "includes": sorted({str(path.parent) for path in absolute}),
         "toplevel": toplevel,
         "test_module": test_module,
         "test_dir": str(test_dir.resolve()),
-        "model_dir": str(build_dir / "model"),
+        "model_dir": str(_model_dir(build_dir)),
         "run_dir": str(build_dir),
+        "cache": str(_runtime_cache(simulator)),
         "stamp": _stamp(simulator, absolute, toplevel),
         "results": str(results),
         "plusargs": list(plusargs),

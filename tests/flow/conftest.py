@@ -9,7 +9,7 @@ import pytest
 
 import gate2hw
 
-SMALL = ["train.steps=40"]
+SMALL = ["training.steps=40"]
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ def _step(folder: BuildFolder, key: str, calls: list[str]) -> bool:
     def work() -> tuple[list[Path], dict[str, int]]:
         calls.append(key)
         path = folder.path / "out.txt"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(key)
         return [path], {"n": len(calls)}
 

@@ -30,8 +30,8 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     ("argv", "said"),
     [
         (["train", "digit"], "digits"),
-        (["train", "digits", "--set", "train.stepz=3"], "steps"),
-        (["train", "digits", "--set", "train.steps=many"], "train.steps"),
+        (["train", "digits", "--set", "training.stepz=3"], "steps"),
+        (["train", "digits", "--set", "training.steps=many"], "training.steps"),
         (["train", "digits", "--set", "train"], "="),
         (["compile", "nowhere", "-o", "x"], "nowhere"),
         (["verify", "nowhere"], "no build folder"),
@@ -143,7 +143,7 @@ def test_verify_refuses_golden_of_another_model(
     import gate2hw
 
     other = tmp_path / "other"
-    gate2hw.train("digits-orpool", other, overrides=["train.steps=3", "train.seed=99"])
+    gate2hw.train("digits-orpool", other, overrides=["training.steps=3", "seed=99"])
     shutil.copy(other / "golden.npz", tmp_path / "golden.npz")
     code, _, err = run(capsys, "verify", str(build), "--golden", str(tmp_path / "golden.npz"))
     assert code == 2
@@ -161,7 +161,7 @@ def test_verify_of_target_that_was_not_synthesised(
 def test_ctrl_c_is_130_and_resumes(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "gate2hw", "train", "digits-orpool", "-o", str(tmp_path / "m")]
     process = subprocess.Popen(
-        [*argv, "--set", "train.steps=100000"], stderr=subprocess.PIPE, text=True
+        [*argv, "--set", "training.steps=100000"], stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "m" / "history.csv").is_file() and time.monotonic() < deadline:

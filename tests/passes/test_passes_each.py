@@ -214,7 +214,7 @@ def test_substitute(oracle, seed):
     verify_netlist(got)
     bits = oracle.all_bits(5)
     np.testing.assert_array_equal(scores_of_bits(got, bits), scores_of_bits(net, bits))
-    assert got.n_gates == len(set(v >> 1 for v in lit if v >> 1 >= net.first_gate))
+    assert got.n_gates == len({v >> 1 for v in lit if v >> 1 >= net.first_gate})
     ordered = substitute(net, 2 * np.arange(net.n_nodes))
     assert substitute(ordered, 2 * np.arange(net.n_nodes)) is ordered
 
@@ -231,4 +231,3 @@ def test_substitute_follows_chains():
     got = substitute(net, np.array([0, 2, 4, 3, 7, 10]))
     assert (got.n_gates, got.tt[0], got.in0[0], got.in1[0]) == (1, 8, 1, 2)
     assert got.depth == 1
-

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from gate2hw.errors import InputError, ToolFailedError
+from gate2hw.ir.aiger import write_aiger
+from gate2hw.ir.blif import write_blif
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.simulate import scores_of_bits
@@ -14,7 +16,7 @@ from gate2hw.passes.equivalence import align, prove_equal
 from gate2hw.passes.fold import fold
 from gate2hw.passes.head_constants import head_constants
 from gate2hw.passes.manager import run_pipeline
-from gate2hw.tools.abc import CecResult
+from gate2hw.tools.abc import CecResult, cec
 
 
 def wide_and(n_inputs, wrong_at_end):
@@ -121,6 +123,18 @@ def test_equal_scores_of_swapped_outputs_are_undecided(tmp_path):
     assert "scores agree" in proof.reason
 
 
+@pytest.mark.parametrize(("weight", "bias"), [([2, 1], [1]), ([1, 1], [2])])
+def test_head_faults_that_simulation_misses(tmp_path, weight, bias):
+    """A weight that is wrong where an output is almost never 1, a bias under a wrong constant."""
+    net = with_head(wide_and(40, False), [0, 3], [1, 1, 1], [0])
+    net = net.with_(outputs=[*net.outputs.tolist()[:1], 1, 2])
+    good = head_constants(net)
+    assert prove_equal(net, good, work_dir=tmp_path, timeout_s=60).result == "equivalent"
+    bad = with_head(good, [0, 2], weight, bias)
+    assert align(net, bad) is None
+    assert prove_equal(net, bad, work_dir=tmp_path, timeout_s=60).result != "equivalent"
+
+
 def test_only_constants(tmp_path):
     net = with_head(NetlistBuilder(2).build([0, 1]), [0, 1, 2], [1, 4], [0, 0])
     proof = prove_equal(net, head_constants(net), work_dir=tmp_path, timeout_s=60)
@@ -149,3 +163,16 @@ def test_false_counterexample_is_not_believed(oracle, tmp_path, monkeypatch):
         prove_equal(net, fold(net), work_dir=tmp_path, timeout_s=1)
     answer = CecResult("undecided", None, 1.0, "")
     assert prove_equal(net, fold(net), work_dir=tmp_path, timeout_s=1).result == "undecided"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_abc_reads_what_is_written(oracle, tmp_path, seed):
+    """AIGER and BLIF of one net are equal in the eyes of ABC, which shares no code with us."""
+    net = oracle.random_net(seed, n_classes=0, dense=True)
+    other = net.with_(outputs=net.outputs ^ (np.arange(net.n_outputs) == 5))
+    write_aiger(net, tmp_path / "a.aig")
+    write_blif(net, tmp_path / "b.blif")
+    write_blif(other, tmp_path / "c.blif")
+    paths = [tmp_path / name for name in ("a.aig", "b.blif", "c.blif")]
+    assert cec(paths[0], paths[1], timeout_s=60).status == "equivalent"
+    assert cec(paths[0], paths[2], timeout_s=60).status == "different"

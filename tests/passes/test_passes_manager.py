@@ -55,9 +55,7 @@ def test_levels_never_worse(oracle, seed):
         result = run_pipeline(net, level)
         verify_netlist(result.net)
         cost.append((result.net.n_gates, result.net.depth))
-        np.testing.assert_array_equal(
-            scores_of_bits(result.net, bits), scores_of_bits(net, bits)
-        )
+        np.testing.assert_array_equal(scores_of_bits(result.net, bits), scores_of_bits(net, bits))
         used = result.net.used_inputs().tolist()
         assert sorted([*used, *result.dead_inputs.tolist()]) == list(range(5))
     assert cost == sorted(cost, reverse=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from rtl_nets import core_model, random_net
 from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.simulate import classes, encode, random_features, scores_of_bits
-from gate2hw.rtl.core import Core, ScoreFormat
+from gate2hw.rtl.core import Core, ScoreFormat, core_latency
 from gate2hw.rtl.options import RtlOptions
 
 
@@ -59,9 +60,15 @@ def run_core(core, net, bits, *, stall=0.0, seed=0):
 
 
 OPTIONS = [
-    RtlOptions(gate_registers=g, register_gates=a, register_scores=b, register_class=c)
-    for g, (a, b, c) in zip(
-        itertools.cycle([(), (1,), (0, 2)]), itertools.product([False, True], repeat=3)
+    RtlOptions(
+        gate_registers=levels,
+        register_gates=gates,
+        register_scores=scores,
+        register_argmax=argmax,
+        register_class=index,
+    )
+    for levels, (gates, scores, argmax, index) in zip(
+        itertools.cycle([(), (1,), (0, 2)]), itertools.product([False, True], repeat=4)
     )
 ]
 
@@ -69,11 +76,11 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_core_equals_reference(options, stall):
-    rng = np.random.default_rng(options.core_latency_cycles)
+    rng = np.random.default_rng(8)
     net = random_net(rng, weights=(-2, 3), bias=(-3, 3))
-    if stall and not options.core_latency_cycles:
+    if stall and not core_latency(net, options):
         pytest.skip("a combinational core has no ce")
-    options = RtlOptions(**{**options.as_dict(), "output": "scores"})
+    options = replace(options, output="scores")
     bits = encode(net.encoder, random_features(net.encoder, 60, rng))
     indices, found = run_core(core_model(net, options), net, bits, stall=stall)
     expected = scores_of_bits(net, bits)
@@ -95,6 +102,32 @@ def test_class_only_scores_keep_the_winner(popcount, bias):
     ties = (np.sort(expected, axis=1)[:, -1] == np.sort(expected, axis=1)[:, -2]).sum()
     assert ties > 5
     assert (indices == classes(expected)).all()
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_latency_as_measured(options):
+    """One valid sample: the cycle in which its result shows is the promised latency."""
+    net = random_net(np.random.default_rng(9), n_classes=6)
+    core = core_model(net, options)
+    tree = 2 if options.register_argmax else 0
+    flags = (options.register_gates, options.register_scores, options.register_class)
+    assert core.latency_cycles == len(options.gate_registers) + sum(flags) + tree
+    if not core.latency_cycles:
+        pytest.skip("combinational")
+    valid = []
+
+    async def bench(ctx):
+        ctx.set(core.ce, 1)
+        for cycle in range(12):
+            ctx.set(core.in_valid, cycle == 0)
+            valid.append(ctx.get(core.out_valid))
+            await ctx.tick()
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert np.flatnonzero(valid).tolist() == [core.latency_cycles]
 
 
 def test_planted_fault_is_seen():

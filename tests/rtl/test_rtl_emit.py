@@ -74,13 +74,15 @@ def test_manifest(net, tmp_path):
     options = RtlOptions(output="scores", bus_bytes=2, gate_registers=(1,))
     manifest = emit_rtl(net, tmp_path, options, version="0.1.0")
     assert Manifest.load(tmp_path / "manifest.json") == manifest
-    assert manifest.core_latency_cycles == 3
-    assert manifest.top_latency_cycles == 5
+    assert manifest.core_latency_cycles == 4
+    assert manifest.top_latency_cycles == 6
     assert (manifest.frame_bytes, manifest.frame_beats) == (7, 4)
     assert (manifest.result_bytes, manifest.result_beats) == (4, 2)
     assert manifest.score_signed
     assert manifest.used_inputs == tuple(net.used_inputs().tolist())
     assert manifest.netlist_digest == net.content_digest()
+    assert manifest.options() == replace(options, storage="shift")
+    assert manifest.options(popcount="adder").popcount == "adder"
     manifest.check_files(tmp_path)
     core = tmp_path / "lgn_core.v"
     core.write_text(core.read_text() + "\n")
@@ -163,7 +165,7 @@ def lint(folder: Path, files) -> subprocess.CompletedProcess:
     [
         RtlOptions(),
         RtlOptions(output="scores", popcount="adder", gate_registers=(0, 2), storage="enable"),
-        RtlOptions(bus_bytes=8, register_gates=False, register_scores=False),
+        RtlOptions(bus_bytes=8, register_gates=False, register_scores=False, register_argmax=False),
     ],
     ids=["default", "scores", "combinational"],
 )

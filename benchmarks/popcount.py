@@ -1,0 +1,180 @@
+"""Which popcount is better on each FPGA family: carry-chain adders or compressors?
+
+    python benchmarks/popcount.py [--quick] [--json FILE]
+
+Each design is `classes` popcounts of `bits` bits between registers, fed from a shift register
+through one pin; synthesised, placed and routed as a user's design is. `luts` and `carries` are
+Yosys's counts, `cells` nextpnr's, both less those of the same design without popcounts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from amaranth.hdl import Cat, Elaboratable, Module, Signal
+
+from gate2hw import __version__
+from gate2hw.ir.store import write_text
+from gate2hw.rtl.popcount import Popcount
+from gate2hw.rtl.verilog import to_verilog
+from gate2hw.tools import registry
+from gate2hw.tools.nextpnr import place_and_route
+from gate2hw.tools.targets import load_target
+from gate2hw.tools.yosys import synthesise
+
+DEFAULT_JSON = Path(__file__).parent / "results" / "popcount.json"
+TARGETS = ("ice40-hx8k", "ecp5-25k")
+FORMS = ("none", "adder", "compressor")
+SIZES = ((10, 50), (10, 200))
+QUICK_SIZES = ((2, 50),)
+SEEDS = (1, 2, 3)
+CELLS = {"ice40": "ICESTORM_LC", "ecp5": "TRELLIS_COMB"}
+TIMEOUT_S = 900.0
+
+
+class Harness(Elaboratable):
+    """Shift register -> popcounts -> registers -> parity, so that three pins are enough."""
+
+    def __init__(self, form: str, n_classes: int, n_bits: int) -> None:
+        self.form, self.n_classes, self.n_bits = form, n_classes, n_bits
+        self.d, self.q = Signal(), Signal()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = Signal(self.n_classes * self.n_bits, reset_less=True)
+        m.d.sync += bits.eq(Cat(self.d, bits))
+        parities = []
+        for c in range(self.n_classes):
+            width = self.n_bits.bit_length()
+            own = bits.word_select(c, self.n_bits)
+            score = Signal(width, name=f"score_{c}", reset_less=True)
+            if self.form == "none":
+                m.d.sync += score.eq(own[:width])
+            else:
+                form = "adder" if self.form == "adder" else "compressor"
+                m.submodules[f"popcount_{c}"] = popcount = Popcount(
+                    (1,) * self.n_bits, 0, width, form
+                )
+                m.d.comb += popcount.bits.eq(own)
+                m.d.sync += score.eq(popcount.score)
+            parity = Signal(name=f"parity_{c}", reset_less=True)
+            m.d.sync += parity.eq(score.xor())
+            parities.append(parity)
+        m.d.sync += self.q.eq(Cat(*parities).xor())
+        return m
+
+
+def measure(target_name: str, form: str, n_classes: int, n_bits: int, seeds: int) -> dict[str, Any]:
+    """Cells and the median clock over `seeds` placements of one design."""
+    target = load_target(target_name)
+    harness = Harness(form, n_classes, n_bits)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        source = work / "harness.v"
+        ports = [("d", harness.d), ("q", harness.q)]
+        source.write_text(to_verilog(harness, "harness", ports, work_dir=work))
+        json_path = work / "synth.json"
+        mapped = synthesise(
+            [source],
+            top="harness",
+            family=target.family,
+            json_path=json_path,
+            verilog_path=work / "synth.v",
+            timeout_s=TIMEOUT_S,
+            options=target.yosys_options,
+        )
+        clocks, cells = [], 0
+        for seed in SEEDS[:seeds]:
+            routed = place_and_route(
+                family=target.family,
+                device_args=target.device_args,
+                json_path=json_path,
+                out_dir=work / f"seed{seed}",
+                clock_mhz=200.0,
+                seed=seed,
+                timeout_s=TIMEOUT_S,
+            )
+            clocks.append(routed.fmax_mhz)
+            cells = routed.utilisation[CELLS[target.family]][0]
+    clocks.sort()
+    return {
+        "target": target_name,
+        "classes": n_classes,
+        "bits": n_bits,
+        "form": form,
+        "luts": mapped.luts,
+        "carries": mapped.carries,
+        "cells": cells,
+        "fmax_mhz": round(clocks[len(clocks) // 2], 1),
+        "n_seeds": seeds,
+    }
+
+
+def rows(sizes: tuple[tuple[int, int], ...], seeds: int) -> Iterator[dict[str, Any]]:
+    """All measurements; the counts of the empty harness are taken off the others."""
+    for target in TARGETS:
+        for n_classes, n_bits in sizes:
+            empty = None
+            for form in FORMS:
+                row = measure(target, form, n_classes, n_bits, 1 if form == "none" else seeds)
+                if empty is None:
+                    empty = row
+                    continue
+                for column in ("luts", "carries", "cells"):
+                    row[column] -= empty[column]
+                yield row
+
+
+def commit() -> str | None:
+    """The commit of the checkout, None outside one."""
+    argv = ["git", "rev-parse", "HEAD"]
+    run = subprocess.run(argv, cwd=Path(__file__).parent, capture_output=True, text=True)
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+def main() -> int:
+    """Measure, print the table, write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="2 classes of 50 bits, one seed")
+    parser.add_argument("--json", type=Path, default=None, help=f"default: {DEFAULT_JSON}")
+    arguments = parser.parse_args()
+    sizes, seeds = (QUICK_SIZES, 1) if arguments.quick else (SIZES, len(SEEDS))
+    columns = ("target", "classes", "bits", "form", "luts", "carries", "cells", "fmax_mhz")
+    print("  ".join(f"{column:>10}" for column in columns))
+    results = []
+    for row in rows(sizes, seeds):
+        print("  ".join(f"{row[column]!s:>10}" for column in columns), flush=True)
+        results.append(row)
+    tools = ("yosys", "nextpnr-ice40", "nextpnr-ecp5")
+    report = {
+        "benchmark": "popcount",
+        "quick": arguments.quick,
+        "machine": {"cores": os.cpu_count(), "system": platform.platform()},
+        "versions": {
+            "gate2hw": __version__,
+            "python": platform.python_version(),
+            **{tool: registry.version(tool) for tool in tools},
+        },
+        "commit": commit(),
+        "skipped": ["sizes of the full run"] if arguments.quick else [],
+        "results": results,
+    }
+    # A quick run leaves the shipped numbers alone.
+    path = arguments.json or (None if arguments.quick else DEFAULT_JSON)
+    if path is not None:
+        write_text(path, json.dumps(report, indent=2) + "\n")
+        print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

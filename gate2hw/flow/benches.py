@@ -94,13 +94,17 @@ def run(bench: Bench, chain: Chain) -> dict[str, Any]:
             f"its log is {outcome.log_path}"
         )
     result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
+    if result.get("error"):
+        raise CheckFailedError(f"{bench.kind} on {bench.simulator}: {result['error']}")
     if result["mismatches"]:
         raise CheckFailedError(
             f"{bench.kind} on {bench.simulator}: {result['mismatches']} of "
             f"{result['n_vectors']} vectors differ; first: {json.dumps(result['first_mismatch'])}"
         )
     if not outcome.passed:
+        broken = "; ".join(map(str, result.get("violations", [])[:3]))
         raise CheckFailedError(
-            f"the {bench.kind} bench on {bench.simulator} failed; its log is {outcome.log_path}"
+            f"the {bench.kind} bench on {bench.simulator} failed"
+            f"{': ' + broken if broken else ''}; its log is {outcome.log_path}"
         )
     return {**result, "time_s": round(outcome.time_s, 2)}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from gate2hw import __version__
 from gate2hw.errors import DoesNotFitError
 from gate2hw.flow.build import BuildFolder, Progress, file_sha256, key_of, silent
 from gate2hw.ir.store import load_netlist, write_text
-from gate2hw.rtl import Manifest, OutputKind, RtlOptions, emit_rtl
+from gate2hw.rtl import Manifest, emit_rtl
 from gate2hw.tools import nextpnr, registry, yosys
 from gate2hw.tools.targets import Target, check_fits, load_target
 
@@ -38,16 +38,7 @@ def _emit_for(folder: BuildFolder, target: Target) -> tuple[Path, Manifest, list
         for stale in own.glob("*"):
             stale.unlink()
         return folder.path / "rtl", generic, []
-    options = RtlOptions(
-        name=generic.name,
-        output=cast(OutputKind, generic.output),
-        bus_bytes=generic.bus_bytes,
-        popcount=target.popcount,
-        gate_registers=generic.gate_registers,
-        register_gates=generic.register_gates,
-        register_scores=generic.register_scores,
-        register_class=generic.register_class,
-    )
+    options = generic.options(popcount=target.popcount)
     net = load_netlist(folder.path / "netlist.npz")
     manifest = emit_rtl(net, own, options, version=__version__)
     return own, manifest, [own / name for name in [*manifest.files, "manifest.json"]]

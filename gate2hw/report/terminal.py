@@ -41,8 +41,8 @@ def _model_lines(report: Report) -> tuple[Text, Text]:
 
 def _target_table(report: Report) -> Table:
     table = Table(header_style="bold")
-    table.add_column("target")
-    for name in ("LUTs", "FFs", "fullest", "fmax\nMHz", "clock\nMHz", "latency\ncycles"):
+    table.add_column("target", no_wrap=True, overflow="fold")
+    for name in ("LUTs", "FFs", "full", "fmax\nMHz", "clock\nMHz", "latency\ncycles"):
         table.add_column(name, justify="right")
     table.add_column("latency\nns", justify="right")
     table.add_column(f"{sample_word(report)}/s", justify="right")

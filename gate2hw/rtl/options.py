@@ -77,7 +77,8 @@ class RtlOptions:
     levels of gates, `register_gates` after the gate outputs, `register_scores` after the
     popcounts, `register_argmax` between the levels of the argmax tree (a cycle for each level but
     the last), `register_class` after it. `storage` keeps the encoded frame in chains of
-    shift registers or in flip-flops enabled one by one; ``auto`` takes the smaller.
+    shift registers or in flip-flops enabled one by one; ``auto`` takes
+    the latter unless the chains are clearly smaller.
     """
 
     name: str = "lgn"

@@ -65,7 +65,7 @@ class _Mapped(Protocol):
     """What `check_fits` reads of a synthesis result."""
 
     @property
-    def luts(self) -> int: ...
+    def lut_sites(self) -> int: ...
 
     @property
     def ffs(self) -> int: ...
@@ -82,7 +82,7 @@ def check_fits(target: Target, synth_result: _Mapped | None, n_ios: int) -> None
     """
     needs = [("pins", n_ios, target.ios)]
     if synth_result is not None:
-        needs.append(("LUTs", synth_result.luts, target.luts))
+        needs.append(("LUTs", synth_result.lut_sites, target.luts))
         needs.append(("FFs", synth_result.ffs, target.ffs))
     short = [
         f"needs {used:,} {what}, {target.name} has {available:,}: {used - available:,} too many"

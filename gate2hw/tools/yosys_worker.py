@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+__all__ = ["main"]
+
 
 def main(argv: list[str]) -> int:
     """Run the script named after ``-s``; 0 when every command of it succeeded."""

@@ -117,9 +117,7 @@ def test_truncated_and_foreign_models(
     assert run(capsys, "info", str(tmp_path / "m.safetensors"))[0] == 2
 
 
-def test_info_knows_every_file(
-    compiled: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_info_knows_every_file(compiled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("model.safetensors", "golden.npz", "netlist_raw.npz", "netlist.npz"):
         code, out, _ = run(capsys, "info", str(compiled / name), "--json")
         assert code == 0
@@ -127,9 +125,7 @@ def test_info_knows_every_file(
     assert run(capsys, "info", str(compiled))[0] == 0
 
 
-def test_verify_refuses_altered_verilog(
-    build: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_refuses_altered_verilog(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
     verilog = build / "rtl" / "tiny_gates.v"
     verilog.write_text(verilog.read_text() + "\n// a remark\n")
     code, _, err = run(capsys, "verify", str(build))

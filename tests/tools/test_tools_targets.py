@@ -14,7 +14,7 @@ from gate2hw.tools.targets import check_fits, load_target, targets
 
 @dataclass(frozen=True)
 class Mapped:
-    luts: int
+    lut_sites: int
     ffs: int
 
 

@@ -17,10 +17,10 @@ def test_wheel_trains_compiles_verifies_and_reports(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet"]
     source = tmp_path / "source"
     subprocess.run(["git", "clone", "--quiet", ROOT, source], check=True)
+    wheel = ["--no-index", "--find-links", tmp_path / "dist"]
     for command in (
         [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path / "dist", source],
-        [*pip, "install", "--no-deps", "--target", tmp_path / "site", "--find-links"]
-        + [tmp_path / "dist", "--no-index", "gate2hw"],
+        [*pip, "install", "--no-deps", "--target", tmp_path / "site", *wheel, "gate2hw"],
     ):
         subprocess.run(command, check=True)
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

@@ -139,12 +139,7 @@ def _sources(rtl_dir: Path, manifest: Manifest, kind: str) -> tuple[Path, ...]:
 def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[str, Any]) -> None:
     chain = run.chain
     device = load_target(target)
-    result = chain.folder.result(f"synth.{target}")
-    if result is None:
-        raise InputError(
-            f"{chain.folder.path} was not synthesised for {target}; run: gate2hw synth "
-            f"{chain.folder.path} --target {target}"
-        )
+    result = chain.folder.result(f"synth.{target}") or {}
     step, name = f"verify.{target}", f"{target}: netlist after synthesis simulated"
     if not result["fits"]:
         run.skip(step, name, "", f"the design does not fit: {result['reason']}")
@@ -207,9 +202,12 @@ def verify(
     """
     if simulator not in ("verilator", "icarus"):
         raise InputError(f"unknown simulator {simulator!r}; allowed: icarus, verilator")
-    if target is not None:
-        load_target(target)
     folder = BuildFolder.existing(out_dir)
+    if target is not None and folder.result(f"synth.{load_target(target).name}") is None:
+        raise InputError(
+            f"{out_dir} was not synthesised for {target}; run: gate2hw synth {out_dir} "
+            f"--target {target}"
+        )
     chain = load_chain(folder, None if golden is None else Path(golden))
     sources_key = {
         "model": chain.network.digest,

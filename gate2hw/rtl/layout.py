@@ -87,11 +87,11 @@ class FrameLayout:
         """``shift`` or ``enable``: what the options ask for, or by size.
 
         Chains of shift registers toggle on every beat, and event-driven simulators take some
-        twenty times longer over them: they must save at least a tenth of the cells.
+        twenty times longer over them: they must save at least three tenths of the cells.
         """
         if options.storage != "auto":
             return options.storage
-        return "shift" if 10 * self.shift_cells() <= 9 * self.enable_cells() else "enable"
+        return "shift" if 10 * self.shift_cells() <= 7 * self.enable_cells() else "enable"
 
 
 @dataclass(frozen=True)

@@ -160,9 +160,9 @@ def test_ctrl_c_is_130_and_resumes(tmp_path: Path) -> None:
         [*argv, "--set", "training.steps=100000"], stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "m" / "history.csv").is_file() and time.monotonic() < deadline:
+    while not (tmp_path / "m" / "recipe.toml").is_file() and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(0.5)
+    time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from gate2hw.errors import IRError
 from gate2hw.ir.netlist import Circuit, Encoder, Head, Names, Netlist, Sites, frozen_array
 from gate2hw.ir.store import LUTNETLIST_FORMAT, load_circuit, save_circuit
+from gate2hw.ir.verify import first_bad, gate_text, verify_columns, verify_ends, verify_operands
 
 __all__ = [
     "MAX_LUT_INPUTS",
@@ -94,9 +95,7 @@ class LutNetlist(Circuit):
 
     def verify(self) -> None:
         """Raise IRError, naming the LUT and its neuron, where a rule is broken."""
-        from gate2hw.ir.verify import verify_lutnetlist
-
-        verify_lutnetlist(self)
+        _verify(self)
 
 
 def table_mask(n_used: npt.ArrayLike) -> npt.NDArray[np.uint64]:
@@ -179,3 +178,38 @@ def load_lutnetlist(path: Path | str) -> LutNetlist:
 
     columns = ("init", "fanin", "stage")
     return load_circuit(path, "LUT netlist", LUTNETLIST_FORMAT, columns, make)
+
+
+def _verify(net: LutNetlist) -> None:
+    """Raise IRError where `net` breaks a rule: those of a Netlist, and tables, slots, stages."""
+    verify_columns(net, {"init": net.init, "fanin": net.fanin, "stage": net.stage})
+    if not 1 <= net.k <= MAX_LUT_INPUTS:
+        raise IRError(f"netlist: LUTs have {net.k} inputs, allowed are 1..{MAX_LUT_INPUTS}")
+    unused = net.fanin == -1
+    bad = unused[:, 0] | (unused[:, :-1] & ~unused[:, 1:]).any(axis=1)
+    if bad.any():
+        gate = first_bad(bad)
+        raise IRError(
+            f"{gate_text(net, gate)}: fanin {net.fanin[gate].tolist()} must hold at least one "
+            "node, unused slots (-1) last"
+        )
+    columns = [(f"fanin {slot}", net.fanin[:, slot], unused[:, slot]) for slot in range(net.k)]
+    verify_operands(net, [*columns])
+    bad = (net.init & ~table_mask(net.n_used)) != 0
+    if bad.any():
+        gate = first_bad(bad)
+        raise IRError(
+            f"{gate_text(net, gate)}: table {int(net.init[gate]):#x} has more than "
+            f"{1 << int(net.n_used[gate])} bits"
+        )
+    node_stage = np.zeros(net.n_nodes, np.int16)
+    node_stage[net.first_gate :] = net.stage
+    earliest = node_stage[np.where(unused, 0, net.fanin)].max(axis=1, initial=0)
+    bad = net.stage < earliest
+    if bad.any():
+        gate = first_bad(bad)
+        raise IRError(
+            f"{gate_text(net, gate)}: stage {net.stage[gate]} is before stage {earliest[gate]} "
+            "of what it reads"
+        )
+    verify_ends(net)

@@ -2,7 +2,7 @@
 
 A node is a layer: ``graph.nodes[name]["op"]`` is one of the dataclasses of `layers.py`.
 An edge carries the shape of what flows along it: ``graph.edges[u, v]["shape"]``. A layer reads the
-outputs of its predecessor; the networks of today are chains, and `verify_network` says so.
+outputs of its predecessor; the networks of today are chains, and `LogicNetwork.verify` says so.
 """
 
 from __future__ import annotations
@@ -71,9 +71,40 @@ class LogicNetwork:
 
     def verify(self) -> None:
         """Raise IRError, naming the layer, where a rule of the representation is broken."""
-        from gate2hw.ir.verify import verify_network
-
-        verify_network(self)
+        graph = self.graph
+        if graph.number_of_nodes() < 2:
+            raise IRError("a network needs at least a Thermometer and a GroupSum")
+        if not nx.is_directed_acyclic_graph(graph):
+            raise IRError("the layer graph has a cycle")
+        degrees = [*dict(graph.in_degree()).values(), *dict(graph.out_degree()).values()]
+        if max(degrees) > 1 or not nx.is_weakly_connected(graph):
+            raise IRError("the layer graph must be one chain: each layer reads the one before")
+        for name, data in graph.nodes(data=True):
+            if not isinstance(data.get("op"), Layer):
+                raise IRError(f"layer {name!r}: {type(data.get('op')).__name__} is no layer type")
+        layers = list(self.layers())
+        for number, (name, layer) in enumerate(layers):
+            where = f"layer {name!r}"
+            is_first, is_last = number == 0, number == len(layers) - 1
+            if isinstance(layer, Thermometer) != is_first:
+                raise IRError(f"{where}: a network has exactly one Thermometer, its first layer")
+            if isinstance(layer, GroupSum) != is_last:
+                raise IRError(f"{where}: a network has exactly one GroupSum, its last layer")
+            if not is_first:
+                before_name, before = layers[number - 1]
+                shape = before.output_shape
+                if graph.edges[before_name, name].get("shape") != shape:
+                    raise IRError(f"edge {before_name!r} -> {name!r} does not carry shape {shape}")
+                if layer.input_shape != shape:
+                    raise IRError(
+                        f"{where} expects input of shape {layer.input_shape}, but {before_name!r} "
+                        f"gives {shape}"
+                    )
+            layer.check(where)
+        names = self.class_names
+        n_classes = self.group_sum.n_classes
+        if names and len(names) != n_classes:
+            raise IRError(f"{len(names)} class names for {n_classes} classes")
 
     @property
     def digest(self) -> str:

@@ -1,72 +1,39 @@
-"""The rules of the representations; each broken rule is an IRError that names the place."""
+"""The rules of the flat representations; each broken rule is an IRError that names the place."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import IRError
-from gate2hw.ir.layers import GroupSum, Layer, Thermometer
 
 if TYPE_CHECKING:
-    from gate2hw.ir.lutnetlist import LutNetlist
     from gate2hw.ir.netlist import Circuit, Netlist
-    from gate2hw.ir.network import LogicNetwork
 
-__all__ = ["verify_lutnetlist", "verify_netlist", "verify_network"]
-
-
-def verify_network(network: LogicNetwork) -> None:
-    """Raise IRError where `network` breaks a rule: chain, types, shapes, wiring, tables."""
-    graph = network.graph
-    if graph.number_of_nodes() < 2:
-        raise IRError("a network needs at least a Thermometer and a GroupSum")
-    if not nx.is_directed_acyclic_graph(graph):
-        raise IRError("the layer graph has a cycle")
-    degrees = [*dict(graph.in_degree()).values(), *dict(graph.out_degree()).values()]
-    if max(degrees) > 1 or not nx.is_weakly_connected(graph):
-        raise IRError("the layer graph must be one chain: each layer reads the one before")
-    for name, data in graph.nodes(data=True):
-        if not isinstance(data.get("op"), Layer):
-            raise IRError(f"layer {name!r}: {type(data.get('op')).__name__} is no layer type")
-    layers = list(network.layers())
-    for number, (name, layer) in enumerate(layers):
-        where = f"layer {name!r}"
-        is_first, is_last = number == 0, number == len(layers) - 1
-        if isinstance(layer, Thermometer) != is_first:
-            raise IRError(f"{where}: a network has exactly one Thermometer, its first layer")
-        if isinstance(layer, GroupSum) != is_last:
-            raise IRError(f"{where}: a network has exactly one GroupSum, its last layer")
-        if not is_first:
-            before_name, before = layers[number - 1]
-            shape = before.output_shape
-            if graph.edges[before_name, name].get("shape") != shape:
-                raise IRError(f"edge {before_name!r} -> {name!r} does not carry shape {shape}")
-            if layer.input_shape != shape:
-                raise IRError(
-                    f"{where} expects input of shape {layer.input_shape}, but {before_name!r} "
-                    f"gives {shape}"
-                )
-        layer.check(where)
-    names = network.class_names
-    n_classes = network.group_sum.n_classes
-    if names and len(names) != n_classes:
-        raise IRError(f"{len(names)} class names for {n_classes} classes")
+__all__ = [
+    "first_bad",
+    "gate_text",
+    "verify_columns",
+    "verify_ends",
+    "verify_netlist",
+    "verify_operands",
+]
 
 
-def _first(bad: npt.NDArray[np.bool_]) -> int:
+def first_bad(bad: npt.NDArray[np.bool_]) -> int:
+    """The first index where `bad` is true."""
     return int(np.flatnonzero(bad)[0])
 
 
-def _gate(net: Circuit, gate: int) -> str:
+def gate_text(net: Circuit, gate: int) -> str:
+    """A gate in words: its number, its node, and the neuron it came from."""
     site = net.site_of(gate) if 0 <= net.origin[gate] < len(net.sites) else None
     return f"gate {gate} (node {net.first_gate + gate}{f', {site}' if site else ''})"
 
 
-def _verify_columns(net: Circuit, columns: dict[str, npt.NDArray[Any]]) -> None:
+def verify_columns(net: Circuit, columns: dict[str, npt.NDArray[Any]]) -> None:
     """Numbers of inputs and nodes, lengths of the gate columns, levels, sites of the origins."""
     if net.n_inputs < 0 or net.n_nodes > 2**31:
         raise IRError(f"netlist: {net.n_inputs} inputs and {net.n_gates} gates are no 32-bit ids")
@@ -86,13 +53,14 @@ def _verify_columns(net: Circuit, columns: dict[str, npt.NDArray[Any]]) -> None:
             raise IRError(f"netlist: the sites of layer {layer.name!r} have a negative size")
     bad = (net.origin < -1) | (net.origin >= len(net.sites))
     if bad.any():
-        gate = _first(bad)
+        gate = first_bad(bad)
         raise IRError(
-            f"{_gate(net, gate)}: origin {net.origin[gate]} is outside the {len(net.sites)} sites"
+            f"{gate_text(net, gate)}: origin {net.origin[gate]} is outside the "
+            f"{len(net.sites)} sites"
         )
 
 
-def _verify_operands(
+def verify_operands(
     net: Circuit, columns: list[tuple[str, npt.NDArray[np.int32], npt.NDArray[np.bool_] | None]]
 ) -> None:
     """Every operand is a node, and gates stand in the lowest level that their operands allow."""
@@ -102,24 +70,24 @@ def _verify_operands(
         if unused is not None:
             bad &= ~unused
         if bad.any():
-            gate = _first(bad)
-            raise IRError(f"{_gate(net, gate)}: {name} is {column[gate]}, which is no node")
+            gate = first_bad(bad)
+            raise IRError(f"{gate_text(net, gate)}: {name} is {column[gate]}, which is no node")
         operand = column if unused is None else np.where(unused, 0, column)
         np.maximum(below, net.node_level[operand], out=below)
     level = net.node_level[net.first_gate :]
     bad = level != below + 1
     if bad.any():
-        gate = _first(bad)
+        gate = first_bad(bad)
         raise IRError(
-            f"{_gate(net, gate)}: stands in level {level[gate]}, but as soon as possible is "
+            f"{gate_text(net, gate)}: stands in level {level[gate]}, but as soon as possible is "
             f"{below[gate] + 1}"
         )
 
 
-def _verify_ends(net: Circuit) -> None:
+def verify_ends(net: Circuit) -> None:
     bad = (net.outputs < 0) | (net.outputs >= 2 * net.n_nodes)
     if bad.any():
-        output = _first(bad)
+        output = first_bad(bad)
         raise IRError(f"output {output}: literal {net.outputs[output]} is no node")
     _verify_head(net)
     _verify_encoder(net)
@@ -135,49 +103,12 @@ def _verify_ends(net: Circuit) -> None:
 
 def verify_netlist(net: Netlist) -> None:
     """Raise IRError where `net` breaks a rule of DESIGN.md, part 2: columns, levels, literals."""
-    _verify_columns(net, {"tt": net.tt, "in0": net.in0, "in1": net.in1})
+    verify_columns(net, {"tt": net.tt, "in0": net.in0, "in1": net.in1})
     if (net.tt > 15).any():
-        gate = _first(net.tt > 15)
-        raise IRError(f"{_gate(net, gate)}: truth table {net.tt[gate]} is outside 0..15")
-    _verify_operands(net, [("in0", net.in0, None), ("in1", net.in1, None)])
-    _verify_ends(net)
-
-
-def verify_lutnetlist(net: LutNetlist) -> None:
-    """Raise IRError where `net` breaks a rule: those of a Netlist, and tables, slots, stages."""
-    from gate2hw.ir.lutnetlist import MAX_LUT_INPUTS, table_mask
-
-    _verify_columns(net, {"init": net.init, "fanin": net.fanin, "stage": net.stage})
-    if not 1 <= net.k <= MAX_LUT_INPUTS:
-        raise IRError(f"netlist: LUTs have {net.k} inputs, allowed are 1..{MAX_LUT_INPUTS}")
-    unused = net.fanin == -1
-    bad = unused[:, 0] | (unused[:, :-1] & ~unused[:, 1:]).any(axis=1)
-    if bad.any():
-        gate = _first(bad)
-        raise IRError(
-            f"{_gate(net, gate)}: fanin {net.fanin[gate].tolist()} must hold at least one node, "
-            "unused slots (-1) last"
-        )
-    columns = [(f"fanin {slot}", net.fanin[:, slot], unused[:, slot]) for slot in range(net.k)]
-    _verify_operands(net, [*columns])
-    bad = (net.init & ~table_mask(net.n_used)) != 0
-    if bad.any():
-        gate = _first(bad)
-        raise IRError(
-            f"{_gate(net, gate)}: table {int(net.init[gate]):#x} has more than "
-            f"{1 << int(net.n_used[gate])} bits"
-        )
-    node_stage = np.zeros(net.n_nodes, np.int16)
-    node_stage[net.first_gate :] = net.stage
-    earliest = node_stage[np.where(unused, 0, net.fanin)].max(axis=1, initial=0)
-    bad = net.stage < earliest
-    if bad.any():
-        gate = _first(bad)
-        raise IRError(
-            f"{_gate(net, gate)}: stage {net.stage[gate]} is before stage {earliest[gate]} "
-            "of what it reads"
-        )
-    _verify_ends(net)
+        gate = first_bad(net.tt > 15)
+        raise IRError(f"{gate_text(net, gate)}: truth table {net.tt[gate]} is outside 0..15")
+    verify_operands(net, [("in0", net.in0, None), ("in1", net.in1, None)])
+    verify_ends(net)
 
 
 def _verify_head(net: Circuit) -> None:
@@ -207,20 +138,20 @@ def _verify_encoder(net: Circuit) -> None:
     bad = (encoder.feature < 0) | (encoder.feature >= encoder.n_features)
     if bad.any():
         raise IRError(
-            f"encoder: input {_first(bad)} reads feature {encoder.feature[_first(bad)]}, "
+            f"encoder: input {first_bad(bad)} reads feature {encoder.feature[first_bad(bad)]}, "
             f"allowed are 0..{encoder.n_features - 1}"
         )
     bad = (encoder.threshold < 0) | (encoder.threshold >= encoder.max_value)
     if bad.any():
         raise IRError(
-            f"encoder: input {_first(bad)} has threshold {encoder.threshold[_first(bad)]}, "
+            f"encoder: input {first_bad(bad)} has threshold {encoder.threshold[first_bad(bad)]}, "
             f"allowed are 0..{encoder.max_value - 1}"
         )
     order = np.argsort(encoder.feature, kind="stable")
     feature, threshold = encoder.feature[order], encoder.threshold[order]
     bad = (feature[1:] == feature[:-1]) & (threshold[1:] <= threshold[:-1])
     if bad.any():
-        at = _first(bad)
+        at = first_bad(bad)
         raise IRError(
             f"encoder: input {order[at + 1]} has threshold {threshold[at + 1]} after "
             f"{threshold[at]}; the thresholds of a feature (here {feature[at]}) must rise strictly"

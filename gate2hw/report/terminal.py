@@ -11,7 +11,6 @@ from gate2hw.report.chain import (
     check_lines,
     clock_text,
     sample_word,
-    utilisation_of,
     verdict,
 )
 from gate2hw.report.numerals import count, number, percent
@@ -42,22 +41,17 @@ def _model_lines(report: Report) -> tuple[Text, Text]:
 def _target_table(report: Report) -> Table:
     table = Table(header_style="bold")
     table.add_column("target", no_wrap=True, overflow="fold")
-    for name in ("LUTs", "FFs", "full", "fmax\nMHz", "clock\nMHz", "latency\ncycles"):
-        table.add_column(name, justify="right")
-    table.add_column("latency\nns", justify="right")
-    table.add_column(f"{sample_word(report)}/s", justify="right")
+    for name in ("LUTs", "FFs", "MHz", "clock MHz", "latency ns", f"{sample_word(report)}/s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, target in report["targets"].items():
         if target["fits"]:
-            use = utilisation_of(target)
             clock = f"{number(target['clock_mhz'])} {clock_text(target)}"
             table.add_row(
                 Text(name),
                 count(target["luts"]),
                 count(target["ffs"]),
-                percent(use[0][3], 0) if use else "",
                 number(target["fmax_mhz"]),
                 Text(clock, style="" if target["clock_met"] else _STYLES["FAILED"]),
-                count(target["latency_cycles"]),
                 number(target["latency_ns"]),
                 count(target["images_per_s"]),
             )

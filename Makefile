@@ -8,7 +8,7 @@ CLOCK_MHZ ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint synth verify report doctor bench wheel clean
+.PHONY: help setup demo test test-lowest check lint synth verify report doctor bench wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,16 +32,23 @@ test: setup  ## all tests (minutes)
 check: setup lint  ## the fast loop: lint, types and the tests that are not marked slow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' -q $(PYTEST_ARGS)
 
+test-lowest: setup  ## the fast tests on the lower bounds of pyproject.toml (gigabytes of torch)
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/pip install --quiet -c constraints-lowest.txt -e . pytest pytest-xdist hypothesis
+	build/lowest/bin/python -m pytest -n 2 --dist worksteal -m 'not slow' -q
+
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(MODEL)/model.safetensors: | setup
-	$(BIN)/gate2hw train digits -o $(MODEL)
+build/digits/model.safetensors: | setup
+	$(BIN)/gate2hw train digits -o build/digits
 
-synth: $(MODEL)/model.safetensors  ## synth TARGET=ecp5-25k MODEL=build/digits [CLOCK_MHZ=50]
+$(MODEL)/build.json: $(MODEL)/model.safetensors | setup
 	$(BIN)/gate2hw compile $(MODEL) -o $(MODEL)
+
+synth: $(MODEL)/build.json  ## synth TARGET=ecp5-25k MODEL=build/digits [CLOCK_MHZ=50]
 	$(BIN)/gate2hw synth $(MODEL) --target $(TARGET) $(if $(CLOCK_MHZ),--clock-mhz $(CLOCK_MHZ))
 
 verify: setup  ## check the build in MODEL=build/digits

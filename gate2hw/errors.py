@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "CheckFailedError",
@@ -60,9 +61,16 @@ class ToolTimeoutError(ToolError):
 
 
 class CheckFailedError(Gate2HWError):
-    """Two things that must be equal are not; the text holds the counter-example."""
+    """Two things that must be equal are not; the text holds the counter-example.
+
+    `details` is what the check measured, JSON-like, for reports.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str, *, details: dict[str, Any] | None = None) -> None:
+        super().__init__(text)
+        self.details: dict[str, Any] = details or {}
 
 
 class DoesNotFitError(Gate2HWError):

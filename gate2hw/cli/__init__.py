@@ -27,11 +27,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.give({"error": str(error), "exit_code": error.exit_code})
         return error.exit_code
     except KeyboardInterrupt:
-        terminal.error("stopped by Ctrl-C; run the same command again to go on")
+        again = "with --resume " if args.command == "train" else ""
+        terminal.error(f"stopped by Ctrl-C; run the same command again {again}to go on")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        # disk full, no permission, a file where a folder should be
+        where = f"{error.filename}: " if error.filename else ""
+        terminal.error(f"{where}{error.strerror or error}; make room, or choose another folder")
+        return 2
 
 
 if __name__ == "__main__":

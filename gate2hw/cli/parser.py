@@ -21,16 +21,18 @@ def _common() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is negative")
-    return value
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
 
 
 def _mhz(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 < value < 10_000:
-        raise argparse.ArgumentTypeError(f"{text} MHz is outside 0..10000")
+        raise argparse.ArgumentTypeError(f"{text!r} is no clock in MHz: outside 0..10000")
     return value
 
 

@@ -99,12 +99,14 @@ def run(bench: Bench, chain: Chain) -> dict[str, Any]:
     if result["mismatches"]:
         raise CheckFailedError(
             f"{bench.kind} on {bench.simulator}: {result['mismatches']} of "
-            f"{result['n_vectors']} vectors differ; first: {json.dumps(result['first_mismatch'])}"
+            f"{result['n_vectors']} vectors differ; first: {json.dumps(result['first_mismatch'])}",
+            details=result,
         )
     if not outcome.passed:
         broken = "; ".join(map(str, result.get("violations", [])[:3]))
         raise CheckFailedError(
             f"the {bench.kind} bench on {bench.simulator} failed"
-            f"{': ' + broken if broken else ''}; its log is {outcome.log_path}"
+            f"{': ' + broken if broken else ''}; its log is {outcome.log_path}",
+            details=result,
         )
     return {**result, "time_s": round(outcome.time_s, 2)}

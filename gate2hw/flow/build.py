@@ -21,11 +21,13 @@ from typing import Any, TypeAlias
 
 from gate2hw import __version__
 from gate2hw.errors import InputError
-from gate2hw.ir.store import write_text
+from gate2hw.ir.store import file_sha256, write_text
+from gate2hw.tools.resources import data_dir
 
-__all__ = ["BuildFolder", "Progress", "Step", "file_sha256", "key_of", "silent", "source_digest"]
+__all__ = ["BuildFolder", "Progress", "Step", "key_of", "silent", "source_digest"]
 
 SCHEMA = 1
+_RECORD = {"key": str, "files": dict, "result": dict, "time_s": float}
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 """(done, total, message): called by long steps; total 0 means that the end is not known."""
@@ -35,24 +37,15 @@ def silent(done: int, total: int, message: str) -> None:
     """The progress callback that says nothing."""
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 (hex) of a file's bytes."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            sha.update(chunk)
-    return sha.hexdigest()
-
-
 @cache
 def source_digest() -> str:
-    """sha256 of gate2hw's own Python files: a changed compiler makes its old results stale."""
+    """sha256 of gate2hw's Python files, benches included: where they change, results are stale."""
     sha = hashlib.sha256(__version__.encode())
-    root = Path(__file__).resolve().parents[1]
-    for path in sorted(root.rglob("*.py")):
-        if "_data" not in path.parts:
-            sha.update(path.relative_to(root).as_posix().encode())
-            sha.update(path.read_bytes())
+    for root in (Path(__file__).resolve().parents[1], data_dir("sim")):
+        for path in sorted(root.rglob("*.py")):
+            if "_data" not in path.relative_to(root).parts:
+                sha.update(path.relative_to(root).as_posix().encode())
+                sha.update(path.read_bytes())
     return sha.hexdigest()
 
 
@@ -115,7 +108,10 @@ class BuildFolder:
             if content["schema"] != SCHEMA:
                 raise ValueError(f"schema {content['schema']}, expected {SCHEMA}")
             steps: dict[str, dict[str, Any]] = dict(content["steps"])
-        except (ValueError, KeyError, TypeError) as error:
+            for name, record in steps.items():
+                if [type(record.get(key)) for key in _RECORD] != list(_RECORD.values()):
+                    raise ValueError(f"step {name!r} is not a record")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{self.record_path} is damaged ({error}); delete the folder and compile again"
             ) from error
@@ -129,8 +125,10 @@ class BuildFolder:
     def is_done(self, name: str, key: str) -> bool:
         """Whether step `name` was done with this key and its files are as it left them."""
         record = self.steps().get(name)
-        if record is None or record["key"] != key:
-            return False
+        return record is not None and record["key"] == key and self.files_unchanged(record)
+
+    def files_unchanged(self, record: dict[str, Any]) -> bool:
+        """Whether all files of a recorded step are as the step left them."""
         return all(
             (self.path / file).is_file() and file_sha256(self.path / file) == sha
             for file, sha in record["files"].items()
@@ -149,7 +147,7 @@ class BuildFolder:
                 "key": key,
                 "files": hashes,
                 "result": result,
-                "time_s": round(time_s, 3),
+                "time_s": round(float(time_s), 3),
             }
             text = json.dumps({"schema": SCHEMA, "steps": steps}, indent=1, sort_keys=True)
             write_text(self.record_path, text + "\n")

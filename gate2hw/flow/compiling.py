@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from gate2hw import __version__
 from gate2hw.errors import InputError, ModelFileError
-from gate2hw.flow.build import BuildFolder, Progress, Step, file_sha256, key_of, silent
+from gate2hw.flow.build import BuildFolder, Progress, Step, key_of, silent
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import (
     atomic_path,
+    file_sha256,
     load_golden,
     load_network,
     save_netlist,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compile", "model_path"]
 
-OPT_LEVELS = range(4)
+TRAINING_FILES = ("history.csv", "recipe.toml")
 
 
 def model_path(model: Path | str) -> Path:
@@ -42,12 +43,12 @@ def model_path(model: Path | str) -> Path:
 
 
 def _load(model: Path | str | LogicNetwork | torch.nn.Module) -> tuple[LogicNetwork, Path | None]:
-    """The network of `model` and the folder it lies in, if it is a file."""
+    """The network of `model` and its file, if it has one."""
     if isinstance(model, LogicNetwork):
         return model, None
     if isinstance(model, Path | str):
         path = model_path(model)
-        return load_network(path), path.parent
+        return load_network(path), path
     from gate2hw.nn import to_network
 
     return to_network(model), None
@@ -68,23 +69,27 @@ def _write_model(
 ) -> tuple[list[Path], str | None]:
     """Copy what the build needs of the training; return the files and why golden is missing."""
     model = folder.path / "model.safetensors"
-    same = model.is_file() and source is not None and source.resolve() == folder.path.resolve()
-    if not same:
+    if source is None or source.resolve() != model.resolve():
         save_network(model, network)
     files = [model]
-    if source is None:
-        return files, "the model came without a golden file (compiled from Python)"
-    golden = source / "golden.npz"
-    if not golden.is_file():
-        return files, f"no golden.npz stands beside the model in {source}"
+    golden = None if source is None else source.with_name("golden.npz")
+    if golden is None or not golden.is_file():
+        # those of another model must not stand beside this one
+        for name in ("golden.npz", *TRAINING_FILES):
+            (folder.path / name).unlink(missing_ok=True)
+        if source is None:
+            return files, "the model came without a golden file (compiled from Python)"
+        return files, f"no golden.npz stands beside the model in {source.parent}"
     if load_golden(golden).digest != network.digest:
         raise InputError(
             f"{golden} belongs to another model (digest differs); train again, or move it away"
         )
     files.append(_copy(golden, folder.path / "golden.npz"))
-    for extra in ("history.csv", "recipe.toml"):
-        if (source / extra).is_file():
-            files.append(_copy(source / extra, folder.path / extra))
+    for extra in TRAINING_FILES:
+        if golden.with_name(extra).is_file():
+            files.append(_copy(golden.with_name(extra), folder.path / extra))
+        else:
+            (folder.path / extra).unlink(missing_ok=True)
     return files, None
 
 
@@ -96,13 +101,17 @@ def _compile(
     progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
     from gate2hw.passes.manager import run_pipeline
+    from gate2hw.passes.pipelines import pipeline
     from gate2hw.rtl import RtlOptions, emit_rtl
 
+    pipeline(options["opt_level"])
     rtl_options = RtlOptions(
         name=options["name"], output=options["output"], bus_bytes=options["bus_bytes"]
     )
     # what was checked or placed before belongs to RTL that is about to be replaced
     folder.drop(lambda step: step != "train")
+    for stale in (folder.path / "rtl").glob("*.v"):
+        stale.unlink()
     progress(0, 4, "unrolling")
     files, golden_reason = _write_model(folder, network, source)
     raw = unroll(network)
@@ -155,8 +164,6 @@ def compile(
     4, 8) is the width of the streams. Returns the step; its result holds the gate counts and the
     record of every pass. Raises InputError or ModelFileError for what cannot be used.
     """
-    if opt_level not in OPT_LEVELS:
-        raise InputError(f"optimisation level {opt_level} is outside 0..3")
     network, source = _load(model)
     folder = BuildFolder(out_dir)
     options = {
@@ -165,7 +172,7 @@ def compile(
         "output": output,
         "bus_bytes": bus_bytes,
     }
-    golden = source / "golden.npz" if source is not None else None
+    golden = source.with_name("golden.npz") if source is not None else None
     key = key_of(
         step="compile",
         model=network.digest,

@@ -7,11 +7,12 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from gate2hw.errors import InputError
 from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
 from gate2hw.flow.compiling import compile
 from gate2hw.flow.reporting import report
 from gate2hw.flow.synthesis import synth
-from gate2hw.flow.training import train
+from gate2hw.flow.training import recipe_digest, train
 from gate2hw.flow.verifying import verify
 from gate2hw.tools.run import stop_all
 
@@ -39,11 +40,19 @@ class _Steps:
 
 def _train_once(out: Path, progress: Progress) -> None:
     folder = BuildFolder(out)
-    key = key_of(step="train", recipe=RECIPE)
+    key = key_of(step="train", recipe=recipe_digest(RECIPE))
 
     def work() -> tuple[list[Path], dict[str, Any]]:
-        resume = (out / "checkpoint.safetensors").is_file()
-        result = train(RECIPE, out, resume=resume, progress=progress)
+        # a model means that the run before came to its end: only a broken-off one is resumed
+        was_stopped = not (out / "model.safetensors").is_file()
+        try:
+            resume = was_stopped and (out / "checkpoint.safetensors").is_file()
+            result = train(RECIPE, out, resume=resume, progress=progress)
+        except InputError:
+            if not resume:
+                raise
+            # the checkpoint is of another recipe or version
+            result = train(RECIPE, out, progress=progress)
         return [out / "model.safetensors", out / "golden.npz"], json.loads(
             json.dumps(result, default=str)
         )

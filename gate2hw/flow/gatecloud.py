@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from gate2hw.errors import CheckFailedError
-from gate2hw.ir.aiger import write_aiger
+from gate2hw.ir.aiger import read_aiger, write_aiger
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import pack, simulate, unpack
 from gate2hw.rtl import Manifest
 from gate2hw.tools.abc import cec
 from gate2hw.tools.yosys import gates_to_aiger
 
-__all__ = ["only_used_inputs", "prove_gates"]
+__all__ = ["PROOF_TIMEOUT_S", "only_used_inputs", "prove_gates"]
 
 PROOF_TIMEOUT_S = 1800.0
 
@@ -62,13 +62,23 @@ def prove_gates(net: Netlist, rtl_dir: Path, manifest: Manifest, work_dir: Path)
     verdict = cec(ours, theirs, timeout_s=PROOF_TIMEOUT_S)
     if verdict.status == "equivalent":
         return {"result": "equivalent", "time_s": round(verdict.time_s, 3)}
-    if verdict.counterexample is None:
+    details = {"method": "ABC cec", "status": verdict.status}
+    if verdict.status == "undecided":
         raise CheckFailedError(
-            f"ABC came to no verdict about {module} within {PROOF_TIMEOUT_S:.0f} s"
+            f"ABC came to no verdict about {module} within {PROOF_TIMEOUT_S:.0f} s", details=details
         )
-    bits = np.array(verdict.counterexample, bool)
-    expected = unpack(simulate(plain, pack(bits[None, :])), 1)[0]
-    raise CheckFailedError(
-        f"{rtl_dir / module}.v differs from netlist.npz: for x = {bits.astype(int).tolist()} the "
-        f"netlist gives y = {expected.astype(int).tolist()}"
-    )
+    text = f"{rtl_dir / module}.v differs from netlist.npz"
+    if verdict.counterexample is not None:
+        words = pack(np.array([verdict.counterexample], bool))
+        expected, found = (
+            unpack(simulate(side, words), 1)[0] for side in (plain, read_aiger(theirs))
+        )
+        x = "".join(map(str, verdict.counterexample))
+        outputs = np.flatnonzero(expected != found)
+        text += (
+            f": replayed on both with x = {x} (bit 0 first), {len(outputs)} outputs differ, first "
+            f"y[{outputs[0]}], {int(expected[outputs[0]])} in the netlist"
+            if len(outputs)
+            else ", but the counter-example of ABC could not be replayed"
+        )
+    raise CheckFailedError(text, details=details)

@@ -10,6 +10,7 @@ from gate2hw.errors import InputError
 from gate2hw.flow.build import BuildFolder
 from gate2hw.ir.store import load_golden, load_netlist, load_network
 from gate2hw.report import analyse, write_report
+from gate2hw.tools import registry
 
 __all__ = ["report"]
 
@@ -23,6 +24,8 @@ def _checks(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
         record = steps.get(step)
         if record is None:
             return None, hint
+        if not folder.files_unchanged(record):
+            return None, f"stale: files have changed since; run gate2hw verify {folder.path}"
         return record["result"].get("check"), record["result"].get("reason")
 
     simulation: dict[str, Any] = {}
@@ -85,6 +88,11 @@ def report(out_dir: Path | str) -> dict[str, Any]:
     network = load_network(folder.path / "model.safetensors")
     golden_path = folder.path / "golden.npz"
     golden = load_golden(golden_path) if golden_path.is_file() else None
+    if golden is not None and golden.digest != network.digest:
+        raise InputError(
+            f"{golden_path} belongs to another model than {folder.path / 'model.safetensors'}; "
+            "compile again"
+        )
     analysis = analyse(
         network,
         load_netlist(folder.path / "netlist_raw.npz"),
@@ -116,6 +124,7 @@ def report(out_dir: Path | str) -> dict[str, Any]:
             "gate2hw": __version__,
             "options": compiled["options"],
             "commands": _commands(folder, steps),
+            "tools": registry.versions(registry.TOOLS),
         },
     }
     json_path, html_path = write_report(report_dict, folder.path)

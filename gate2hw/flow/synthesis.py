@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gate2hw import __version__
-from gate2hw.errors import DoesNotFitError
-from gate2hw.flow.build import BuildFolder, Progress, file_sha256, key_of, silent
-from gate2hw.ir.store import load_netlist, write_text
+from gate2hw.errors import DoesNotFitError, InputError
+from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
+from gate2hw.flow.checks import check_rtl_files
+from gate2hw.ir.store import file_sha256, load_netlist, write_text
 from gate2hw.rtl import Manifest, emit_rtl
 from gate2hw.tools import nextpnr, registry, yosys
 from gate2hw.tools.targets import Target, check_fits, load_target
@@ -33,15 +34,25 @@ def rtl_of_target(folder: BuildFolder, target: Target) -> tuple[Path, Manifest]:
 def _emit_for(folder: BuildFolder, target: Target) -> tuple[Path, Manifest, list[Path]]:
     """Write RTL of its own where the target wants another popcount than the generic RTL has."""
     generic = Manifest.load(folder.path / "rtl" / "manifest.json")
+    net = load_netlist(folder.path / "netlist.npz")
     own = folder.path / target.name / "rtl"
     if generic.popcount == target.popcount:
         for stale in own.glob("*"):
             stale.unlink()
         return folder.path / "rtl", generic, []
     options = generic.options(popcount=target.popcount)
-    net = load_netlist(folder.path / "netlist.npz")
     manifest = emit_rtl(net, own, options, version=__version__)
     return own, manifest, [own / name for name in [*manifest.files, "manifest.json"]]
+
+
+def _constraints(out: Path, target: Target, clock_mhz: float) -> Path:
+    """Write the target's constraint file: the clock; pins are placed by nextpnr."""
+    if target.family == "ice40":
+        path, text = out / "constraints.pcf", f"set_frequency clk {clock_mhz:g}\n"
+    else:
+        path, text = out / "constraints.lpf", f'FREQUENCY PORT "clk" {clock_mhz:g} MHZ;\n'
+    write_text(path, text)
+    return path
 
 
 def _figures(
@@ -80,6 +91,8 @@ def _synth(
     folder: BuildFolder, target: Target, clock_mhz: float, seed: int, progress: Progress
 ) -> tuple[list[Path], dict[str, Any]]:
     out = folder.path / target.name
+    for stale in (*out.glob("*.bi[nt]"), out / "results.json"):
+        stale.unlink(missing_ok=True)
     progress(0, 4, f"{target.name}: RTL")
     rtl_dir, manifest, files = _emit_for(folder, target)
     top = manifest.modules["top"]
@@ -108,6 +121,7 @@ def _synth(
             clock_mhz=clock_mhz,
             seed=seed,
             timeout_s=ROUTE_TIMEOUT_S,
+            constraint_path=_constraints(out, target, clock_mhz),
         )
     except DoesNotFitError as error:
         return files, {"fits": False, "reason": str(error), **asked}
@@ -135,6 +149,8 @@ def synth(
     """
     device = load_target(target)
     folder = BuildFolder.existing(out_dir)
+    if folder.result("compile") is None:
+        raise InputError(f"{out_dir}: not compiled yet; run: gate2hw compile MODEL -o {out_dir}")
     clock = device.default_clock_mhz if clock_mhz is None else float(clock_mhz)
     key = key_of(
         step="synth",
@@ -142,8 +158,16 @@ def synth(
         clock_mhz=clock,
         seed=seed,
         rtl=file_sha256(folder.path / "rtl" / "manifest.json"),
+        netlist=file_sha256(folder.path / "netlist.npz"),
         tools=registry.versions(["yosys", f"nextpnr-{device.family}"]),
     )
+    check_rtl_files(
+        folder.path / "rtl",
+        Manifest.load(folder.path / "rtl" / "manifest.json"),
+        load_netlist(folder.path / "netlist.npz"),
+    )
+    if not folder.is_done(f"synth.{target}", key):
+        folder.drop(lambda step: step == f"verify.{target}")
     return folder.run(
         f"synth.{target}", key, lambda: _synth(folder, device, clock, seed, progress)
     ).result

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gate2hw.errors import InputError
 from gate2hw.flow.build import Progress, silent
 
-__all__ = ["train"]
+__all__ = ["recipe_digest", "train"]
 
 
 DATA_VARIABLE = "GATE2HW_DATA"
@@ -19,7 +21,19 @@ DATA_VARIABLE = "GATE2HW_DATA"
 def _data_dir(given: Path | str | None) -> Path | None:
     """The folder of data files: the given one, else the environment's."""
     text = given if given is not None else os.environ.get(DATA_VARIABLE)
-    return Path(text) if text else None
+    if not text:
+        return None
+    if not Path(text).is_dir():
+        name = "--data" if given is not None else DATA_VARIABLE
+        raise InputError(f"{name} names {text}, which is no folder")
+    return Path(text)
+
+
+def recipe_digest(recipe: Path | str) -> str:
+    """sha256 (hex) of everything that a recipe says."""
+    from gate2hw.nn import load_recipe
+
+    return hashlib.sha256(load_recipe(recipe).to_toml().encode()).hexdigest()
 
 
 def train(

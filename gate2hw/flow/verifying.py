@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from gate2hw.errors import CheckFailedError, InputError
+from gate2hw.errors import CheckFailedError, DoesNotFitError, InputError
 from gate2hw.flow import benches
-from gate2hw.flow.build import BuildFolder, Progress, file_sha256, key_of, silent
+from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
 from gate2hw.flow.checks import Chain, check_rtl_files, check_software, load_chain, prove_passes
 from gate2hw.flow.gatecloud import prove_gates
 from gate2hw.flow.synthesis import rtl_of_target
+from gate2hw.ir.store import file_sha256
 from gate2hw.rtl import Manifest
 from gate2hw.tools import registry, simulators, yosys
 from gate2hw.tools.targets import load_target
@@ -33,8 +34,10 @@ class _Verifier:
     simulator: str
     n_random: int
     progress: Progress
+    files: tuple[Path, ...] = ()
     links: list[dict[str, Any]] = field(default_factory=list)
     n_links: int = 0
+    missing_tools: set[str] = field(default_factory=set)
 
     def add(self, name: str, result: str, detail: str) -> None:
         self.links.append({"name": name, "result": result, "detail": detail})
@@ -51,20 +54,23 @@ class _Verifier:
         try:
             check = work()
         except CheckFailedError as error:
-            failed = {"result": "failed", "message": str(error), "mismatches": None}
-            folder.put(step, "failed", [], {"check": failed, "reason": None}, 0.0)
+            failed = {**error.details, "result": "failed", "message": str(error)}
+            folder.put(step, "failed", self.files, {"check": failed, "reason": None}, 0.0)
             self.add(name, "FAILED", str(error))
             return
         time_s = time.perf_counter() - start
-        folder.put(step, key, [], {"check": check, "reason": None}, time_s)
+        folder.put(step, key, self.files, {"check": check, "reason": None}, time_s)
         self.add(name, "passed", _detail(check))
 
     def skip(self, step: str, name: str, key: str, reason: str) -> None:
-        """Record a link as not checked, unless an earlier run checked these very files."""
-        if self.chain.folder.is_done(step, key):
+        """Record a link as not checked; what an earlier run found out about it is kept."""
+        folder = self.chain.folder
+        if folder.is_done(step, key):
             self.link(step, name, key, dict)
             return
-        self.chain.folder.put(step, "skipped", [], {"check": None, "reason": reason}, 0.0)
+        record = folder.steps().get(step)
+        if record is None or record["result"]["check"] is None:
+            folder.put(step, "skipped", [], {"check": None, "reason": reason}, 0.0)
         self.add(name, "not checked", reason)
 
 
@@ -99,12 +105,12 @@ def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
 def _generic_links(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> None:
     chain, n_random = run.chain, run.n_random
     key = key_of(step="software", n_random=n_random, **sources_key)
-    run.link(
-        "verify.software",
-        "torch = LogicNetwork = netlist",
-        key,
-        lambda: check_software(chain, n_random),
-    )
+    if chain.golden_reason is None:
+        name = "torch = netlist before = after passes"
+        run.link("verify.software", name, key, lambda: check_software(chain, n_random))
+    else:
+        check_software(chain, n_random)
+        run.skip("verify.software", "torch = netlist", key, chain.golden_reason)
     name = "every pass and the Verilog gates proved"
     key = key_of(step="proof", tools=registry.versions(["yosys", "abc"]), **sources_key)
     if proof:
@@ -112,10 +118,12 @@ def _generic_links(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> 
     else:
         run.skip("verify.proof", name, key, NO_PROOF)
     missing = simulators.available(run.simulator)
+    versions = simulators.versions(run.simulator)
     for kind in benches.KINDS:
         step, name = f"verify.{kind}", f"Verilog {kind} simulated"
-        key = key_of(step=step, n_random=n_random, simulator=run.simulator, **sources_key)
+        key = key_of(step=step, n_random=n_random, simulator=versions, **sources_key)
         if missing is not None:
+            run.missing_tools.add(missing)
             run.skip(step, name, key, missing)
             continue
         bench = benches.Bench(
@@ -142,8 +150,9 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
     result = chain.folder.result(f"synth.{target}") or {}
     step, name = f"verify.{target}", f"{target}: netlist after synthesis simulated"
     if not result["fits"]:
-        run.skip(step, name, "", f"the design does not fit: {result['reason']}")
-        return
+        raise DoesNotFitError(
+            f"{target} was refused by synth, there is nothing to check: it {result['reason']}"
+        )
     rtl_dir, manifest = rtl_of_target(chain.folder, device)
     check_rtl_files(rtl_dir, manifest, chain.net)
     netlist = chain.folder.path / target / f"{manifest.modules['top']}_synth.v"
@@ -153,12 +162,13 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
         step=step,
         mapped=file_sha256(netlist),
         n_random=run.n_random,
-        simulator=run.simulator,
+        simulator=simulators.versions(run.simulator),
         proof=proof,
         **sources_key,
     )
     missing = simulators.available(run.simulator)
     if missing is not None:
+        run.missing_tools.add(missing)
         run.skip(step, name, key, missing)
         return
     bench = benches.Bench(
@@ -197,7 +207,8 @@ def verify(
     that target's RTL and its netlist after synthesis. `links` leaves out a half. A link that
     passed before on the same files is not done again.
 
-    Returns ``{"links": [{name, result, detail}], "failed": bool, "not_checked": [reasons]}``.
+    Returns ``{"links": [{name, result, detail}], "failed": bool, "not_checked": [reasons]}``;
+    the reasons are missing tools.
     Raises InputError where files are missing, altered or belong to another model.
     """
     if simulator not in ("verilator", "icarus"):
@@ -216,7 +227,8 @@ def verify(
         "rtl": file_sha256(folder.path / "rtl" / "manifest.json"),
         "golden": None if chain.golden_path is None else file_sha256(chain.golden_path),
     }
-    run = _Verifier(chain, simulator, n_random, progress)
+    rtl_files = tuple(folder.path / "rtl" / name for name in chain.manifest.files)
+    run = _Verifier(chain, simulator, n_random, progress, rtl_files)
     run.n_links = 4 * (links != "target") + (target is not None and links != "generic")
     if links != "target":
         _generic_links(run, proof, sources_key)
@@ -229,7 +241,7 @@ def verify(
         "not_checked": [
             link["detail"]
             for link in run.links
-            if link["result"] == "not checked" and link["detail"] != NO_PROOF
+            if link["result"] == "not checked" and link["detail"] in run.missing_tools
         ],
         "golden_reason": chain.golden_reason,
     }

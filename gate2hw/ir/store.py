@@ -31,6 +31,7 @@ __all__ = [
     "Golden",
     "atomic_path",
     "file_kind",
+    "file_sha256",
     "load_arrays",
     "load_circuit",
     "load_golden",
@@ -77,6 +78,15 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # below a file, or with too long a name, it never existed
             temporary.unlink()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            sha.update(chunk)
+    return sha.hexdigest()
 
 
 def write_text(path: Path | str, text: str) -> None:

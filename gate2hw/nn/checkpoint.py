@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from gate2hw.errors import InputError, ModelFileError
@@ -79,7 +79,7 @@ def save_checkpoint(
     metadata = {"format": CHECKPOINT_FORMAT, "content": json.dumps(content)}
     copies = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(copies, temporary, metadata=metadata)
+        temporary.write_bytes(save(copies, metadata=metadata))
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from amaranth.hdl import Signal
 
 from gate2hw.ir.netlist import Netlist
-from gate2hw.ir.store import atomic_path, write_text
+from gate2hw.ir.store import atomic_path, file_sha256, write_text
 from gate2hw.ir.verilog_gates import write_gates
 from gate2hw.rtl.argmax import class_width
 from gate2hw.rtl.core import Core
 from gate2hw.rtl.headers import core_header, gates_header, top_header
-from gate2hw.rtl.manifest import Manifest, sha256_of
+from gate2hw.rtl.manifest import Manifest
 from gate2hw.rtl.options import RtlOptions
 from gate2hw.rtl.top import Top
 from gate2hw.rtl.verilog import to_verilog
@@ -52,7 +52,7 @@ def emit_rtl(net: Netlist, out_dir: Path, options: RtlOptions, *, version: str) 
             text = to_verilog(design, modules[part], ports, work_dir=Path(work_dir))
             comment = "".join(f"// {line}".rstrip() + "\n" for line in headers[part])
             write_text(paths[part], comment + text)
-    files = {path.name: sha256_of(path) for path in paths.values()}
+    files = {path.name: file_sha256(path) for path in paths.values()}
     manifest = _manifest(net, options, core, top, version, modules, files)
     manifest.save(Path(out_dir) / "manifest.json")
     return manifest

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from gate2hw.errors import ModelFileError
-from gate2hw.ir.store import write_text
+from gate2hw.ir.store import file_sha256, write_text
 from gate2hw.rtl.options import RtlOptions
 
-__all__ = ["SCHEMA", "Manifest", "sha256_of"]
+__all__ = ["SCHEMA", "Manifest"]
 
 SCHEMA: Final = 1
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 (hex) of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -117,7 +111,7 @@ class Manifest:
             path = folder / name
             if not path.is_file():
                 raise ModelFileError(f"{path}: missing; compile the model again")
-            if sha256_of(path) != digest:
+            if file_sha256(path) != digest:
                 raise ModelFileError(
                     f"{path}: changed since it was emitted; compile the model again"
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -18,7 +19,7 @@ from gate2hw.errors import InputError, ToolFailedError, ToolMissingError, neares
 from gate2hw.tools import registry
 from gate2hw.tools.run import run_tool
 
-__all__ = ["BenchResult", "available", "lint", "run_bench", "verilator_env"]
+__all__ = ["BenchResult", "available", "lint", "run_bench", "verilator_env", "versions"]
 
 _NEEDS = {"verilator": ("verilator", "g++", "make", "perl"), "icarus": ("iverilog",)}
 _OLDEST_VERILATOR = (5, 36)
@@ -87,6 +88,14 @@ def available(simulator: str) -> str | None:
             command = registry.TOOLS["verilator"].how_to_get
             return f"{text} is too old for cocotb 2, which needs 5.036; install with: {command}"
     return None
+
+
+def versions(simulator: str) -> dict[str, str]:
+    """Versions of all that a simulation on `simulator` is built and run with, cocotb included."""
+    return {
+        **registry.versions(_needs(simulator)),
+        "cocotb": importlib.metadata.version("cocotb"),
+    }
 
 
 def _require(simulator: str) -> None:

@@ -182,7 +182,7 @@ def test_only_used_bits_are_stored():
     assert len(layout.bits) == len(net.used_inputs()) < 25
     assert layout.enable_cells() < 50 < layout.shift_cells()
     assert layout.storage(RtlOptions()) == "enable"
-    dense = random_net(rng, n_features=40, thresholds=(20, 90, 200), n_gates=500)
+    dense = random_net(rng, n_features=40, thresholds=(90,), n_gates=500)
     assert FrameLayout.of(dense, RtlOptions()).storage(RtlOptions()) == "shift"
 
 

@@ -8,48 +8,21 @@ split 0's test samples had no say in them; those of the other splits overlap tha
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import sklearn
-import torch
+from common import arguments, save
 
-from gate2hw import __version__
-from gate2hw.ir.store import load_network, write_text
+from gate2hw.ir.store import load_network
 from gate2hw.ir.unroll import unroll
 from gate2hw.nn import load_recipe, train
 from gate2hw.passes.manager import run_pipeline
 
-DEFAULT_JSON = Path(__file__).parent / "results" / "digits_splits.json"
 COLUMNS = ("split", "accuracy", "accuracy_soft", "accuracy_validation", "time_s")
 GATE_COLUMNS = ("gates_unique", "gates_instantiated", "gates_optimised", "depth")
-
-
-def commit() -> str | None:
-    """The commit of the checkout, None outside one."""
-    argv = ["git", "rev-parse", "HEAD"]
-    run = subprocess.run(argv, cwd=Path(__file__).parent, capture_output=True, text=True)
-    return run.stdout.strip() if run.returncode == 0 else None
-
-
-def machine() -> dict[str, Any]:
-    """Processor and number of cores."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        models = [ln for ln in cpuinfo.read_text().splitlines() if ln.startswith("model name")]
-        name = models[0].partition(":")[2].strip() if models else name
-    return {"processor": name, "cores": os.cpu_count(), "system": platform.platform()}
 
 
 def measure(recipe_name: str, split: int, overrides: list[str]) -> dict[str, Any]:
@@ -59,7 +32,7 @@ def measure(recipe_name: str, split: int, overrides: list[str]) -> dict[str, Any
         result = train(recipe, folder)
         network = load_network(result.model_path)
     raw = unroll(network)
-    optimised = run_pipeline(raw, 2).net
+    optimised = run_pipeline(raw, 3).net
     return {
         "split": split,
         "accuracy": result.accuracy,
@@ -94,9 +67,7 @@ def print_table(rows: list[dict[str, Any]], summary: dict[str, float]) -> None:
 
 def main() -> int:
     """Run, print, write; 0 when all was measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two splits of 100 steps")
-    parser.add_argument("--json", type=Path, default=DEFAULT_JSON, metavar="FILE")
+    parser = arguments(__doc__)
     parser.add_argument("--recipe", default="digits")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     options = parser.parse_args()
@@ -116,27 +87,14 @@ def main() -> int:
         "mean_soft": statistics.mean(row["accuracy_soft"] for row in rows),
     }
     print_table(rows, summary)
-    versions = {
-        "gate2hw": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
-    }
-    content = {
-        "benchmark": "digits_splits",
-        "quick": options.quick,
+    result = {
         "recipe": load_recipe(options.recipe, overrides).as_dict(),
         "rows": rows,
         "summary": summary,
         "skipped": [f"split {k}" for k in range(5) if k not in splits],
-        "machine": machine(),
-        "versions": versions,
-        "commit": commit(),
         "time_s": round(time.perf_counter() - start, 2),
     }
-    write_text(options.json, json.dumps(content, indent=1) + "\n")
-    print(f"written to {options.json}")
+    save("digits_splits", result, options, ("torch", "numpy", "scikit-learn"))
     return 0
 
 

@@ -169,3 +169,102 @@ def test_ctrl_c_is_130_and_resumes(tmp_path: Path) -> None:
     assert "Traceback" not in err
     assert (tmp_path / "m" / "checkpoint.safetensors").is_file()
     assert not list((tmp_path / "m").glob("*.tmp"))
+
+
+def test_a_model_without_golden_leaves_none_of_the_old_one(
+    build: Path, small_model: Path, tmp_path: Path
+) -> None:
+    import gate2hw
+
+    other = tmp_path / "other.safetensors"
+    gate2hw.train("digits-orpool", tmp_path / "o", overrides=["training.steps=3", "seed=99"])
+    shutil.copy(tmp_path / "o" / "model.safetensors", other)
+    assert (build / "golden.npz").is_file()
+    step = gate2hw.compile(other, build, name="second")
+    assert not (build / "golden.npz").exists()
+    assert not list((build / "rtl").glob("tiny*"))
+    report = gate2hw.report(build)["report"]
+    assert report["model"]["digest"] == step.result["model"]["digest"]
+    assert report["model"]["accuracy"] is None
+
+
+def test_another_model_file_in_the_build_folder_is_the_one_compiled(
+    build: Path, tmp_path: Path
+) -> None:
+    import gate2hw
+
+    gate2hw.train("digits-orpool", tmp_path / "o", overrides=["training.steps=3", "seed=98"])
+    (build / "golden.npz").unlink()
+    shutil.copy(tmp_path / "o" / "model.safetensors", build / "other.safetensors")
+    step = gate2hw.compile(build / "other.safetensors", build)
+    facts = gate2hw.info(build / "model.safetensors")
+    assert facts["digest"] == step.result["model"]["digest"]
+
+
+def test_synth_refuses_altered_verilog(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verilog = build / "rtl" / "tiny_core.v"
+    verilog.write_text(verilog.read_text() + "// altered\n")
+    code, _, err = run(capsys, "synth", str(build), "--target", "ecp5-25k")
+    assert code == 2
+    assert "changed since" in err
+
+
+def test_a_skipped_proof_keeps_the_verdict_of_the_run_before(build: Path) -> None:
+    from gate2hw.flow.build import BuildFolder
+
+    folder = BuildFolder(build)
+    folder.put("verify.proof", "key", [], {"check": {"result": "failed"}, "reason": None}, 1.0)
+    import gate2hw
+
+    gate2hw.verify(build, proof=False, simulator="icarus", n_random=0)
+    assert (folder.result("verify.proof") or {})["check"] == {"result": "failed"}
+
+
+@pytest.mark.parametrize("steps", ['{"compile": 5}', '{"compile": {}}', '"x"'])
+@pytest.mark.parametrize("command", ["report", "verify", "synth"])
+def test_a_build_record_of_the_wrong_shape_is_exit_2(
+    steps: str, command: str, build: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (build / "build.json").write_text(f'{{"schema": 1, "steps": {steps}}}')
+    options = ["--target", "ice40-up5k"] if command == "synth" else []
+    code, _, err = run(capsys, command, str(build), *options)
+    assert code == 2
+    assert "damaged" in err
+
+
+@pytest.mark.parametrize("command", ["train", "compile", "synth"])
+def test_a_full_disk_is_one_sentence_and_exit_2(
+    command: str,
+    build: Path,
+    small_model: Path,
+    tmp_path: Path,
+) -> None:
+    argv = {
+        "train": ["train", "digits-orpool", "-o", str(tmp_path / "t")],
+        "compile": ["compile", str(small_model), "-o", str(tmp_path / "c")],
+        "synth": ["synth", str(build), "--target", "ice40-up5k"],
+    }[command]
+    # files may not grow beyond 8 KiB: every larger write fails as on a full disk
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)); "
+        "from gate2hw.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    if command == "train":
+        argv += ["--set", "training.steps=3"]
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *argv], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_file_where_a_folder_should_be_is_exit_2(
+    build: Path, small_model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    assert run(capsys, "compile", str(small_model), "-o", str(tmp_path / "file"))[0] == 2
+    (build / "ice40-up5k").write_text("x")
+    assert run(capsys, "synth", str(build), "--target", "ice40-up5k")[0] == 2
+    assert run(capsys, "train", "digits", "--data", str(tmp_path / "nowhere"))[0] == 2

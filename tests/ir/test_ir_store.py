@@ -197,7 +197,7 @@ def rewrite_npz(path, **changes):
 
 def flip(array):
     changed = np.array(array)
-    changed.flat[0] ^= 1
+    changed.flat[0] ^= changed.dtype.type(1)
     return changed
 
 

@@ -118,7 +118,9 @@ def test_too_many_pins_for_the_package(tmp_path: Path) -> None:
         "always @(posedge clk) q <= d[19:0] ^ d[39:20] ^ d[59:40];\nendmodule\n"
     )
     target = load_target("ice40-up5k")
-    with pytest.raises(DoesNotFitError, match="needs 81 SB_IO, there are 39: 42 too many|Unable to find a placement"):
+    # nextpnr 0.8 tells which pin it cannot place, later ones count before they place
+    said = r"needs 81 SB_IO, there are 39: 42 too many|Unable to find a placement"
+    with pytest.raises(DoesNotFitError, match=said):
         route(target, mapped(source, target, tmp_path, "wide"), tmp_path)
     assert not list(tmp_path.glob("*.bin"))
 

@@ -9,11 +9,6 @@ Yosys's counts, `cells` nextpnr's, both less those of the same design without po
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from common import arguments, save
 
-from gate2hw import __version__
-from gate2hw.ir.store import write_text
 from gate2hw.rtl.popcount import Popcount
 from gate2hw.rtl.verilog import to_verilog
 from gate2hw.tools import registry
@@ -31,7 +25,6 @@ from gate2hw.tools.nextpnr import place_and_route
 from gate2hw.tools.targets import load_target
 from gate2hw.tools.yosys import synthesise
 
-DEFAULT_JSON = Path(__file__).parent / "results" / "popcount.json"
 TARGETS = ("ice40-hx8k", "ecp5-25k")
 FORMS = ("none", "adder", "compressor")
 SIZES = ((10, 50), (10, 200))
@@ -134,20 +127,10 @@ def rows(sizes: tuple[tuple[int, int], ...], seeds: int) -> Iterator[dict[str, A
                 yield row
 
 
-def commit() -> str | None:
-    """The commit of the checkout, None outside one."""
-    argv = ["git", "rev-parse", "HEAD"]
-    run = subprocess.run(argv, cwd=Path(__file__).parent, capture_output=True, text=True)
-    return run.stdout.strip() if run.returncode == 0 else None
-
-
 def main() -> int:
     """Measure, print the table, write the JSON file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="2 classes of 50 bits, one seed")
-    parser.add_argument("--json", type=Path, default=None, help=f"default: {DEFAULT_JSON}")
-    arguments = parser.parse_args()
-    sizes, seeds = (QUICK_SIZES, 1) if arguments.quick else (SIZES, len(SEEDS))
+    options = arguments(__doc__).parse_args()
+    sizes, seeds = (QUICK_SIZES, 1) if options.quick else (SIZES, len(SEEDS))
     columns = ("target", "classes", "bits", "form", "luts", "carries", "cells", "fmax_mhz")
     print("  ".join(f"{column:>10}" for column in columns))
     results = []
@@ -155,24 +138,12 @@ def main() -> int:
         print("  ".join(f"{row[column]!s:>10}" for column in columns), flush=True)
         results.append(row)
     tools = ("yosys", "nextpnr-ice40", "nextpnr-ecp5")
-    report = {
-        "benchmark": "popcount",
-        "quick": arguments.quick,
-        "machine": {"cores": os.cpu_count(), "system": platform.platform()},
-        "versions": {
-            "gate2hw": __version__,
-            "python": platform.python_version(),
-            **{tool: registry.version(tool) for tool in tools},
-        },
-        "commit": commit(),
-        "skipped": ["sizes of the full run"] if arguments.quick else [],
+    result = {
+        "tools": registry.versions(tools),
+        "skipped": ["sizes of the full run"] if options.quick else [],
         "results": results,
     }
-    # A quick run leaves the shipped numbers alone.
-    path = arguments.json or (None if arguments.quick else DEFAULT_JSON)
-    if path is not None:
-        write_text(path, json.dumps(report, indent=2) + "\n")
-        print(f"wrote {path}")
+    save("popcount", result, options)
     return 0
 
 

@@ -11,6 +11,7 @@ import pytest
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Encoder, Head, Names, Netlist, SiteLayer, Sites
 from gate2hw.ir.network import LogicNetwork
+from gate2hw.ir.store import Golden
 
 Place = tuple[str, int, int, int, int]
 
@@ -156,3 +157,11 @@ def make_netlist(
 def random_netlist() -> Callable[..., Netlist]:
     """The factory `make_netlist(seed, *, n_inputs=..., n_gates=..., n_classes=..., ...)`."""
     return make_netlist
+
+
+@pytest.fixture
+def golden() -> Golden:
+    """Three golden vectors of two classes, one without a label, one tied."""
+    x = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
+    scores = np.array([[1, 2], [3, 0], [4, 4]])
+    return Golden(x, np.array([1, -1, 1]), scores, np.array([1, 0, 0]), "abc", ("n", "y"), {"n": 1})

@@ -1,5 +1,3 @@
-import builtins
-import errno
 import json
 import os
 import subprocess
@@ -11,12 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from gate2hw.errors import InputError, ModelFileError
+from gate2hw.errors import ModelFileError
 from gate2hw.ir import store
 from gate2hw.ir.lutnetlist import from_netlist, load_lutnetlist, save_lutnetlist
 from gate2hw.ir.store import (
     Golden,
-    atomic_path,
     file_kind,
     load_arrays,
     load_golden,
@@ -26,7 +23,6 @@ from gate2hw.ir.store import (
     save_golden,
     save_netlist,
     save_network,
-    write_text,
 )
 
 KINDS = ["network", "netlist", "lutnetlist", "golden"]
@@ -36,13 +32,6 @@ LOAD = {
     "lutnetlist": load_lutnetlist,
     "golden": load_golden,
 }
-
-
-@pytest.fixture
-def golden():
-    x = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
-    scores = np.array([[1, 2], [3, 0], [4, 4]])
-    return Golden(x, np.array([1, -1, 1]), scores, np.array([1, 0, 0]), "abc", ("n", "y"), {"n": 1})
 
 
 @pytest.fixture
@@ -59,9 +48,6 @@ def files(tmp_path, random_network, random_netlist, golden):
 
 def left_in(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-# round trips
 
 
 @pytest.mark.parametrize(
@@ -144,9 +130,6 @@ def test_same_content_gives_the_same_bytes(tmp_path):
         subprocess.run(command, check=True, cwd=root, env=env, timeout=60)
     for kind in "mn":
         assert len({(tmp_path / (run + kind)).read_bytes() for run in "ab"}) == 1
-
-
-# damaged and foreign files
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -387,116 +370,3 @@ def test_load_arrays_of_another_format(tmp_path):
     with pytest.raises(ValueError, match="Object arrays"):
         save_arrays(tmp_path / "b", {"x": np.array([None])})
     assert left_in(tmp_path) == ["a"]
-
-
-# writing
-
-
-def write_half(path, error):
-    """Write half a file to `path`, then fail with `error`."""
-    with atomic_path(path) as temporary:
-        assert temporary.parent == path.parent
-        temporary.write_text("half")
-        raise error
-
-
-def test_atomic_path_replaces_only_when_all_went_well(tmp_path):
-    target = tmp_path / "out.txt"
-    write_text(target, "old")
-    for error in (ZeroDivisionError(), KeyboardInterrupt(), ModelFileError("mine")):
-        with pytest.raises(type(error)):
-            write_half(target, error)
-        assert target.read_text() == "old"
-        assert left_in(tmp_path) == ["out.txt"]
-    write_text(target, "né\n")
-    assert target.read_bytes() == "né\n".encode()
-    assert left_in(tmp_path) == ["out.txt"]
-
-
-def test_disk_full_in_the_block(tmp_path):
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with pytest.raises(InputError, match=r"cannot write .*out: No space left on device; choose"):
-        write_half(tmp_path / "out", full)
-    assert left_in(tmp_path) == []
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_rename_fails(number, tmp_path, monkeypatch):
-    def fail(source, target):
-        raise OSError(number, os.strerror(number))
-
-    write_text(tmp_path / "out", "old")
-    monkeypatch.setattr(store.os, "replace", fail)
-    with pytest.raises(InputError, match=os.strerror(number)):
-        write_text(tmp_path / "out", "new")
-    assert (tmp_path / "out").read_text() == "old"
-    assert left_in(tmp_path) == ["out"]
-
-
-class FullDisk:
-    """A file that takes `room` bytes and then no more."""
-
-    def __init__(self, file, room):
-        self.file, self.room = file, room
-
-    def __getattr__(self, name):
-        return getattr(self.file, name)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.file.close()
-
-    def write(self, data):
-        self.room -= len(data)
-        if self.room < 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return self.file.write(data)
-
-
-@pytest.mark.parametrize("room", [0, 10, 100, 600, 1200])
-@pytest.mark.parametrize("kind", ["netlist", "lutnetlist", "golden"])
-def test_disk_full_while_writing(kind, room, tmp_path, monkeypatch, random_netlist, golden):
-    net = random_netlist(1)
-    save = {
-        "netlist": lambda path: save_netlist(path, net),
-        "lutnetlist": lambda path: save_lutnetlist(path, from_netlist(net)),
-        "golden": lambda path: save_golden(path, golden),
-    }[kind]
-    real = builtins.open
-
-    def small(file, mode="r", *args, **options):
-        opened = real(file, mode, *args, **options)
-        return FullDisk(opened, room) if mode.startswith("w") else opened
-
-    monkeypatch.setattr(zipfile.io, "open", small)
-    with pytest.raises(InputError, match="No space left on device"):
-        save(tmp_path / "out")
-    assert left_in(tmp_path) == []
-
-
-def test_disk_full_while_writing_a_network(tmp_path, monkeypatch, random_network):
-    def fail(self, data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(InputError, match="No space left on device"):
-        save_network(tmp_path / "out", random_network(1))
-    assert left_in(tmp_path) == []
-
-
-@pytest.mark.parametrize("name", ["file/out", "file/deeper/out", "x" * 300, "folder", ""])
-def test_impossible_places(name, tmp_path):
-    (tmp_path / "file").write_text("a file, no folder")
-    (tmp_path / "folder" / "inside").mkdir(parents=True)
-    path = tmp_path / name if name else Path()
-    with pytest.raises(InputError, match="cannot write"):
-        write_text(path, "text")
-    assert left_in(tmp_path) == ["file", "folder"]
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc here")
-def test_a_folder_that_cannot_be_written():
-    with pytest.raises(InputError, match=r"cannot write /proc/gate2hw/out"):
-        write_text("/proc/gate2hw/out", "text")

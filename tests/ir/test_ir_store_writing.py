@@ -3,6 +3,7 @@
 import builtins
 import errno
 import os
+import zipfile
 from pathlib import Path
 
 import pytest

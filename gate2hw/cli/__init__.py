@@ -33,6 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "gate2hw":
+            raise
+        terminal.error(
+            f"the Python package {error.name} is missing; get it with: "
+            f"{sys.executable} -m pip install {error.name}"
+        )
+        return 2
     except OSError as error:
         # disk full, no permission, a file where a folder should be
         where = f"{error.filename}: " if error.filename else ""

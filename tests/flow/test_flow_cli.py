@@ -268,3 +268,14 @@ def test_a_file_where_a_folder_should_be_is_exit_2(
     (build / "ice40-up5k").write_text("x")
     assert run(capsys, "synth", str(build), "--target", "ice40-up5k")[0] == 2
     assert run(capsys, "train", "digits", "--data", str(tmp_path / "nowhere"))[0] == 2
+
+
+def test_a_missing_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("gate2hw.nn")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = run(capsys, "train", "digits", "-o", str(tmp_path / "m"))
+    assert code == 2
+    assert "pip install torch" in err

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.flow.build import BuildFolder, Progress
+from gate2hw.flow.gatecloud import PROOF_TIMEOUT_S
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import check_input, classes, random_features, scores
@@ -21,8 +22,6 @@ from gate2hw.passes.manager import run_pipeline
 from gate2hw.rtl import Manifest
 
 __all__ = ["Chain", "check_rtl_files", "check_software", "load_chain", "prove_passes"]
-
-PROOF_TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ def rtl_of_target(folder: BuildFolder, target: Target) -> tuple[Path, Manifest]:
 def _emit_for(folder: BuildFolder, target: Target) -> tuple[Path, Manifest, list[Path]]:
     """Write RTL of its own where the target wants another popcount than the generic RTL has."""
     generic = Manifest.load(folder.path / "rtl" / "manifest.json")
-    net = load_netlist(folder.path / "netlist.npz")
     own = folder.path / target.name / "rtl"
     if generic.popcount == target.popcount:
         for stale in own.glob("*"):
             stale.unlink()
         return folder.path / "rtl", generic, []
     options = generic.options(popcount=target.popcount)
+    net = load_netlist(folder.path / "netlist.npz")
     manifest = emit_rtl(net, own, options, version=__version__)
     return own, manifest, [own / name for name in [*manifest.files, "manifest.json"]]
 

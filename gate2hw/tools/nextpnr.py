@@ -9,15 +9,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gate2hw.errors import DoesNotFitError, InputError, ToolFailedError
 from gate2hw.tools import registry
 from gate2hw.tools.run import run_tool, scratch_dir
+from gate2hw.tools.targets import Family
 
 __all__ = ["PnrResult", "place_and_route"]
 
-Family = Literal["ice40", "ecp5"]
 
 _SUFFIXES = {"ice40": ("asc", "bin"), "ecp5": ("config", "bit")}
 _CONSTRAINT_OPTIONS = {"ice40": "--pcf", "ecp5": "--lpf"}

@@ -10,15 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from gate2hw.errors import InputError, ToolFailedError, ToolMissingError
 from gate2hw.tools import registry
 from gate2hw.tools.run import ToolRun, run_tool
+from gate2hw.tools.targets import Family
 
 __all__ = ["SynthResult", "cells_sim_path", "gates_to_aiger", "synthesise"]
 
-Family = Literal["ice40", "ecp5"]
 
 _LUT_CELLS = {"ice40": ("SB_LUT4",), "ecp5": ("LUT4",)}
 _FF_CELLS = {"ice40": ("SB_DFF",), "ecp5": ("TRELLIS_FF",)}

@@ -81,7 +81,7 @@ def test_manifest(net, tmp_path):
     assert manifest.score_signed
     assert manifest.used_inputs == tuple(net.used_inputs().tolist())
     assert manifest.netlist_digest == net.content_digest()
-    assert manifest.options() == replace(options, storage=manifest.storage)
+    assert manifest.options() == replace(options, storage="enable")
     assert manifest.options(popcount="adder").popcount == "adder"
     manifest.check_files(tmp_path)
     core = tmp_path / "lgn_core.v"

@@ -16,6 +16,7 @@ from gate2hw.errors import (
     ToolTimeoutError,
 )
 from gate2hw.tools import nextpnr, yosys
+from gate2hw.tools.registry import version
 from gate2hw.tools.targets import Target, load_target
 
 REPORT = {
@@ -118,8 +119,10 @@ def test_too_many_pins_for_the_package(tmp_path: Path) -> None:
         "always @(posedge clk) q <= d[19:0] ^ d[39:20] ^ d[59:40];\nendmodule\n"
     )
     target = load_target("ice40-up5k")
-    # nextpnr 0.8 tells which pin it cannot place, later ones count before they place
-    said = r"needs 81 SB_IO, there are 39: 42 too many|Unable to find a placement"
+    said = "needs 81 SB_IO, there are 39: 42 too many"
+    if " 0.8." in (version("nextpnr-ice40") or ""):
+        # this oldest one tells which pin it cannot place, later ones count before they place
+        said = "Unable to find a placement"
     with pytest.raises(DoesNotFitError, match=said):
         route(target, mapped(source, target, tmp_path, "wide"), tmp_path)
     assert not list(tmp_path.glob("*.bin"))

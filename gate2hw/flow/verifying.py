@@ -158,6 +158,7 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
     netlist = chain.folder.path / target / f"{manifest.modules['top']}_synth.v"
     if not netlist.is_file():
         raise InputError(f"{netlist} is missing; run gate2hw synth again")
+    run.files = (netlist, *(rtl_dir / name for name in manifest.files))
     key = key_of(
         step=step,
         mapped=file_sha256(netlist),

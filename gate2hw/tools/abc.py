@@ -1,4 +1,4 @@
-"""ABC: combinational equivalence checking of two circuits in files.
+"""ABC: scripts over circuits in files, and combinational equivalence checking of two of them.
 
 ABC ends with status 0 whatever happens, so only the lines it prints are believed.
 """
@@ -6,8 +6,10 @@ ABC ends with status 0 whatever happens, so only the lines it prints are believe
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +18,7 @@ from gate2hw.errors import InputError, ToolTimeoutError
 from gate2hw.tools import registry
 from gate2hw.tools.run import ToolRun, failure, run_tool, scratch_dir
 
-__all__ = ["CecResult", "cec"]
+__all__ = ["CecResult", "cec", "run_script"]
 
 _SUFFIXES = (".aig", ".blif")
 _GRACE_S = 10.0
@@ -34,6 +36,55 @@ class CecResult:
     counterexample: tuple[int, ...] | None
     time_s: float
     raw: str
+
+
+# what ABC prints when a command cannot do its work; the exit code says nothing
+_COMPLAINTS = re.compile(
+    r"^(?:Error|\*\* cmd error|.*[Cc]annot |.*has failed|Empty network|Reading .* failed|"
+    r".*[Aa]ssertion .* failed)",
+    re.MULTILINE,
+)
+
+
+def run_script(
+    commands: Sequence[str],
+    *,
+    inputs: Mapping[str, Path],
+    outputs: Mapping[str, Path],
+    timeout_s: float,
+) -> ToolRun:
+    """Run ABC `commands` in a folder of their own, where each of `inputs` lies under its key.
+
+    Each of `outputs` must be written by the script under its key, and is moved to the path given
+    (whose folder must exist). Keys are plain file names (ABC splits its commands at spaces); a
+    command that ABC complains about is a failure, though ABC's exit code never says so.
+
+    Raises:
+        InputError: an input is missing.
+        ToolMissingError, ToolFailedError, ToolTimeoutError: as `run_tool`.
+    """
+    for path in inputs.values():
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+    program = registry.find("abc")
+    beside = next(iter(outputs.values()), next(iter(inputs.values()), Path("."))).parent
+    with scratch_dir(beside, "abc") as work:
+        for name, path in inputs.items():
+            (work / name).symlink_to(path.resolve())
+        (work / "script.abc").write_text("\n".join(commands) + "\n", encoding="ascii")
+        run = run_tool(
+            [*program, "-q", "source -s script.abc"],
+            tool="abc",
+            cwd=work,
+            timeout_s=timeout_s,
+            expect=list(outputs),
+        )
+        complaint = _COMPLAINTS.search(run.output)
+        if complaint:
+            raise failure("abc", f"could not do its work: {complaint[0].strip()}", run)
+        for name, path in outputs.items():
+            os.replace(work / name, path)
+    return run
 
 
 def cec(a: Path, b: Path, *, timeout_s: float) -> CecResult:

@@ -11,8 +11,9 @@ from gate2hw.ir.blif import write_blif
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.simulate import scores_of_bits
-from gate2hw.passes import equivalence
-from gate2hw.passes.equivalence import align, prove_equal
+from gate2hw.passes import alignment
+from gate2hw.passes.alignment import align
+from gate2hw.passes.equivalence import prove_equal
 from gate2hw.passes.fold import fold
 from gate2hw.passes.head_constants import head_constants
 from gate2hw.passes.manager import run_pipeline
@@ -87,9 +88,9 @@ def test_wrong_guess_of_constant_does_not_prove(tmp_path, monkeypatch):
     proof = prove_equal(net, dropped, work_dir=tmp_path, timeout_s=60)
     assert proof.result == "undecided"
     # even where the guess is made wrong, nothing is believed
-    guess = equivalence._reduced_outputs
+    guess = alignment._reduced_outputs
     monkeypatch.setattr(
-        equivalence, "_reduced_outputs", lambda n: np.array([0, 2]) if n is net else guess(n)
+        alignment, "_reduced_outputs", lambda n: np.array([0, 2]) if n is net else guess(n)
     )
     proof = prove_equal(net, dropped, work_dir=tmp_path, timeout_s=60)
     assert proof.result == "different"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gate2hw.errors import InputError, ToolFailedError, ToolMissingError
-from gate2hw.tools.abc import cec
+from gate2hw.tools.abc import cec, run_script
 
 N = 300
 
@@ -110,3 +110,38 @@ def test_missing_abc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATE2HW_ABC", str(tmp_path / "none"))
     with pytest.raises(ToolMissingError, match="GATE2HW_ABC"):
         cec(a, a, timeout_s=5)
+
+
+def test_a_script_reads_and_writes_files(tmp_path: Path) -> None:
+    a = blif(tmp_path / "a.blif", "11- 1\n1-1 1")
+    out = tmp_path / "out.aig"
+    run_script(
+        ["read_blif in.blif", "strash", "write_aiger out.aig"],
+        inputs={"in.blif": a},
+        outputs={"out.aig": out},
+        timeout_s=20,
+    )
+    assert out.read_bytes().startswith(b"aig ")
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["read_blif broken.blif", "strash", "write_aiger out.aig"],
+        ["read_blif in.blif", "no_such_command", "strash", "write_aiger out.aig"],
+        ["read_blif in.blif", "strash"],
+    ],
+)
+def test_a_script_that_fails_is_an_error(tmp_path: Path, commands: list[str]) -> None:
+    a = blif(tmp_path / "a.blif", "11- 1")
+    broken = tmp_path / "broken.blif"
+    broken.write_text(".model m\n.inputs a\n.outputs y\n.names a b c y\n1 1\n.end\n")
+    out = tmp_path / "out.aig"
+    with pytest.raises(ToolFailedError):
+        run_script(
+            commands,
+            inputs={"in.blif": a, "broken.blif": broken},
+            outputs={"out.aig": out},
+            timeout_s=20,
+        )
+    assert not out.exists()

@@ -11,7 +11,7 @@ from gate2hw.ir.blif import write_blif
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.simulate import scores_of_bits
-from gate2hw.passes import alignment
+from gate2hw.passes import alignment, equivalence
 from gate2hw.passes.alignment import align
 from gate2hw.passes.equivalence import prove_equal
 from gate2hw.passes.fold import fold

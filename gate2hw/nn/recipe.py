@@ -42,7 +42,7 @@ def _number(default: Any, low: float, high: float = float("inf"), *, open_low: b
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Where the samples come from: ``digits``, or the path of a .npz or .csv file."""
+    """Where the samples come from: ``digits``, ``mnist``, or the path of a .npz or .csv file."""
 
     source: str = "digits"
     split: int = _number(0, 0, 4)

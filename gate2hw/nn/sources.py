@@ -1,4 +1,4 @@
-"""Where samples come from: scikit-learn's digits, a user's .npz, a user's .csv."""
+"""Where samples come from: scikit-learn's digits, MNIST, a user's .npz, a user's .csv."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import InputError, nearest
+from gate2hw.nn.mnist import find_mnist, load_mnist
 
 __all__ = ["BUILT_IN", "RawData", "find_source", "load_source"]
 
-BUILT_IN: Final = ("digits",)
+BUILT_IN: Final = ("digits", "mnist")
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,14 @@ def find_source(source: str, folders: Sequence[Path | str]) -> Path:
 
 
 def load_source(source: str, folders: Sequence[Path | str], *, target: str = "") -> RawData:
-    """Load ``digits``, an .npz (x, y or X, y) or a .csv with a column `target` of classes.
+    """Load ``digits``, ``mnist``, an .npz (x, y or X, y) or a .csv with classes in column `target`.
 
     Raises InputError naming the file, and the array or the row and column, that cannot be used.
     """
     if source == "digits":
         return _digits()
+    if source == "mnist":
+        return _mnist(find_mnist(folders))
     path = find_source(source, folders)
     if path.suffix == ".npz":
         return _npz(path)
@@ -69,6 +72,13 @@ def _digits() -> RawData:
     x = bunch.images.astype(np.int64)[:, None]
     names = tuple(str(name) for name in bunch.target_names)
     return RawData("digits", x, bunch.target.astype(np.int64), names, max_value=16)
+
+
+def _mnist(folder: Path) -> RawData:
+    x, y, x_test, y_test = load_mnist(folder)
+    names = tuple(str(digit) for digit in range(10))
+    labels = y.astype(np.int64), y_test.astype(np.int64)
+    return RawData("mnist", x, labels[0], names, 255, x_test, labels[1])
 
 
 def _class_numbers(

@@ -6,9 +6,10 @@ TARGET ?= ice40-hx8k
 MODEL ?= build/digits
 CLOCK_MHZ ?=
 PYTEST_ARGS ?=
+PEER_PYTHON ?= python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest check lint synth verify report doctor bench wheel clean
+.PHONY: help setup demo test test-lowest check lint synth verify report doctor bench peers wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +63,13 @@ doctor: setup  ## which tools are there, and how to get the others
 
 bench: setup  ## compile speed at 10^4, 10^5 and 10^6 gates
 	$(BIN)/python benchmarks/compile.py
+
+peers: build/peers/torchlogix/.installed  ## the programs that benchmarks compare with (Python 3.12+)
+
+build/peers/torchlogix/.installed:
+	$(PEER_PYTHON) -m venv build/peers/torchlogix
+	build/peers/torchlogix/bin/python -m pip install --quiet torch==2.13.0 torchlogix==0.2.2
+	@touch $@
 
 wheel: setup  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import cocotb
 import numpy as np
 
-from sim.job import Job, JobError, load_job, result_path
+from sim.job import Job, JobError, check_scores, load_job, result_path
 from sim.scoreboard import Record, write_result
 from sim.vectors import Vectors, make_vectors
 
@@ -53,6 +53,8 @@ class Bench:
             )
             if len(self.vectors) == 0:
                 raise JobError("the job asks for no vectors at all")
+            scores = self.vectors.scores
+            check_scores(job.manifest, int(scores.min()), int(scores.max()))
         except ValueError as error:
             self._refuse(str(error))
             raise

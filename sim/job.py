@@ -36,6 +36,7 @@ __all__ = [
     "Job",
     "JobError",
     "Manifest",
+    "check_scores",
     "load_job",
     "read_manifest",
     "result_path",
@@ -161,7 +162,6 @@ def _check_sizes(path: Path, manifest: Manifest, net: Netlist) -> None:
     encoder = net.encoder
     if encoder is None or net.n_classes < 1:
         raise JobError("the netlist is a plain circuit: a bench needs an encoder and classes")
-    low, high = int(net.head.score_bounds().min()), int(net.head.score_bounds().max())
     n_frame = encoder.n_features * encoder.bytes_per_feature
     n_result = manifest.class_bytes
     if manifest.has_scores:
@@ -183,16 +183,26 @@ def _check_sizes(path: Path, manifest: Manifest, net: Netlist) -> None:
                 f"{path}: {name} is {getattr(manifest, name)}, the netlist before passes asks "
                 f"for {value}; emit the Verilog again"
             )
-    if manifest.has_scores:
-        width, signed = manifest.score_width, manifest.score_signed
-        least, most = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, 2**width - 1)
-        if low < least or high > most or manifest.score_bytes * 8 < width:
-            raise JobError(
-                f"{path}: scores of {width} bits cannot hold {low}..{high}; emit the Verilog again"
-            )
     used = manifest.used_inputs
     if list(used) != sorted(set(used)) or (used and not 0 <= used[0] <= used[-1] < net.n_inputs):
         raise JobError(f"{path}: used_inputs must rise within 0..{net.n_inputs - 1}")
+
+
+def check_scores(manifest: Manifest, low: int, high: int) -> None:
+    """JobError where the hardware's scores cannot hold the expected scores `low` .. `high`.
+
+    What a vector is expected to score decides, not what the heads allow: passes narrow the head
+    to what can occur.
+    """
+    if not manifest.has_scores:
+        return
+    width = manifest.score_width
+    half = 1 << (width - 1)
+    least, most = (-half, half - 1) if manifest.score_signed else (0, 2 * half - 1)
+    if low < least or high > most or manifest.score_bytes * 8 < width:
+        raise JobError(
+            f"scores of {width} bits cannot hold the expected {low}..{high}; emit the Verilog again"
+        )
 
 
 def load_job(path: Path | str | None = None) -> Job:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from gate2hw import flow
+from gate2hw.cli import netlists
 from gate2hw.cli.console import Terminal
 
 __all__ = ["COMMANDS"]
@@ -47,15 +48,30 @@ def _compile(args: argparse.Namespace, terminal: Terminal) -> int:
             opt_level=args.opt_level,
             output=args.output,
             bus_bytes=args.bus_bytes,
+            care=args.care,
+            accuracy_budget=args.accuracy_budget,
+            samples=args.samples,
+            data_dir=args.data,
             progress=progress,
         )
     terminal.give(step.result)
-    gates = step.result["gates"]
+    gates, luts, lossy = (step.result[key] for key in ("gates", "luts4", "approximation"))
     terminal.say(
         f"{args.out}/rtl: {gates['optimised']:,} gates, depth {gates['depth']} "
         f"({gates['unique']:,} trained, {gates['instantiated']:,} unrolled)"
+        + (f", {luts['luts']:,} LUT4" if luts else "")
         + ("" if step.fresh else "; unchanged, nothing to do")
     )
+    if lossy is not None:
+        first, last = lossy["curve"][0], lossy["curve"][-1]
+        splits = [split for split in ("validation", "test") if split in lossy]
+        terminal.say(
+            f"lossy: {first['n_gates']:,} to {last['n_gates']:,} gates; "
+            + ", ".join(
+                f"{split} {lossy[split]['exact']:.2%} to {lossy[split]['approximate']:.2%}"
+                for split in splits
+            )
+        )
     terminal.say(f"next: gate2hw verify {args.out}; gate2hw synth {args.out} --target ice40-hx8k")
     return 0
 
@@ -198,4 +214,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
     "info": _info,
     "demo": _demo,
     "doctor": _doctor,
+    **netlists.COMMANDS,
 }

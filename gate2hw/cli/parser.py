@@ -6,6 +6,7 @@ import argparse
 from typing import TypeAlias
 
 from gate2hw import __version__
+from gate2hw.cli import netlists
 
 __all__ = ["make_parser"]
 
@@ -24,6 +25,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
     return int(text)
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no fraction: outside 0..1")
+    return value
 
 
 def _mhz(text: str) -> float:
@@ -77,8 +88,8 @@ def _add_compile(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(4),
         default=3,
-        help="effort: 0 none, 1 constants and dead gates, 2 + equal gates, 3 to a fixed point "
-        "(default: 3)",
+        help="effort: 0 none, 1 constants and dead gates, 2 + equal gates and local rules, "
+        "3 + what the encoder guarantees, resynthesis, to a fixed point (default: 3)",
     )
     p.add_argument(
         "--output",
@@ -93,6 +104,30 @@ def _add_compile(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         default=1,
         help="width of the AXI4-Stream buses in bytes (default: 1)",
     )
+    p.add_argument(
+        "--care",
+        choices=["thermometer", "none"],
+        default="thermometer",
+        help="thermometer: input codes that the encoder cannot make do not count; none: a core "
+        "that is right on all codes (default: thermometer)",
+    )
+    group = p.add_argument_group(
+        "lossy",
+        "Smaller hardware for a little accuracy. The result is another function, with a golden "
+        "file of its own; the report shows the curve.",
+    )
+    group.add_argument(
+        "--accuracy-budget",
+        type=_fraction,
+        metavar="F",
+        help="largest fall of validation accuracy, a fraction such as 0.003 (default: lossless)",
+    )
+    group.add_argument(
+        "--samples",
+        metavar="FILE",
+        help=".npz of x, y, x_validation, y_validation (default: by the recipe beside the model)",
+    )
+    group.add_argument("--data", metavar="DIR", help="the recipe's data (default: $GATE2HW_DATA)")
 
 
 def _add_verify(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
@@ -164,4 +199,5 @@ def make_parser() -> argparse.ArgumentParser:
     common = _common()
     for add in (_add_train, _add_compile, _add_verify, _add_synth, _add_rest):
         add(sub, common)
+    netlists.add_parsers(sub, common)
     return parser

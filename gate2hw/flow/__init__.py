@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gate2hw.flow.compiling import compile
+    from gate2hw.flow.converting import convert, opt
     from gate2hw.flow.demonstration import demo
+    from gate2hw.flow.importing import import_model
     from gate2hw.flow.information import doctor, info, targets
     from gate2hw.flow.reporting import report
     from gate2hw.flow.synthesis import synth
@@ -16,9 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "compile",
+    "convert",
     "demo",
     "doctor",
+    "import_model",
     "info",
+    "opt",
     "report",
     "synth",
     "targets",
@@ -28,9 +33,12 @@ __all__ = [
 
 _HOME = {
     "compile": "compiling",
+    "convert": "converting",
     "demo": "demonstration",
     "doctor": "information",
+    "import_model": "importing",
     "info": "information",
+    "opt": "converting",
     "report": "reporting",
     "synth": "synthesis",
     "targets": "information",

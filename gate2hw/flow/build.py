@@ -24,8 +24,10 @@ from gate2hw.errors import InputError
 from gate2hw.ir.store import file_sha256, write_text
 from gate2hw.tools.resources import data_dir
 
-__all__ = ["BuildFolder", "Progress", "Step", "key_of", "silent", "source_digest"]
+__all__ = ["LUTS", "BuildFolder", "Progress", "Step", "key_of", "silent", "source_digest"]
 
+LUTS = "luts4.npz"
+"""The netlist mapped to tables of four inputs, where a build has one."""
 SCHEMA = 1
 _RECORD = {"key": str, "files": dict, "result": dict, "time_s": float}
 

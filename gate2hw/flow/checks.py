@@ -12,16 +12,22 @@ import numpy.typing as npt
 from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.flow.build import BuildFolder, Progress
 from gate2hw.flow.gatecloud import PROOF_TIMEOUT_S
+from gate2hw.ir.care import check_care
+from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import check_input, classes, random_features, scores
 from gate2hw.ir.store import Golden, load_golden, load_netlist, load_network
 from gate2hw.ir.unroll import unroll
+from gate2hw.passes.alignment import score_difference_form
 from gate2hw.passes.equivalence import Proof, prove_equal
 from gate2hw.passes.manager import run_pipeline
 from gate2hw.rtl import Manifest
 
 __all__ = ["Chain", "check_rtl_files", "check_software", "load_chain", "prove_passes"]
+
+LUTS = "luts4.npz"
+"""The netlist mapped to tables of four inputs, where a build has one."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,18 @@ class Chain:
     golden_reason: str | None
     manifest: Manifest
     compiled: dict[str, Any] = field(default_factory=dict)
+    luts: LutNetlist | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `compile` was asked for."""
+        options: dict[str, Any] = self.compiled.get("options", {})
+        return options
+
+    @property
+    def relative(self) -> bool:
+        """Whether only the class leaves the hardware, so that all scores may shift alike."""
+        return bool(self.options.get("output") == "class")
 
 
 def _golden(
@@ -90,7 +108,21 @@ def load_chain(folder: BuildFolder, golden: Path | None = None) -> Chain:
     if found is not None and raw.encoder is not None:
         check_input(raw.encoder, found.x)
     check_rtl_files(folder.path / "rtl", manifest, net)
-    return Chain(folder, network, raw, net, found, path, reason, manifest, compiled)
+    luts = _load_luts(folder.path / LUTS, network)
+    return Chain(folder, network, raw, net, found, path, reason, manifest, compiled, luts)
+
+
+def _load_luts(path: Path, network: LogicNetwork) -> LutNetlist | None:
+    """The mapped netlist, if there is one."""
+    if not path.is_file():
+        return None
+    luts = load_lutnetlist(path)
+    if luts.digest != network.digest:
+        raise InputError(
+            f"{path} belongs to another model: digest {luts.digest[:12]}, model.safetensors has "
+            f"{network.digest[:12]}; compile again"
+        )
+    return luts
 
 
 def check_rtl_files(rtl_dir: Path, manifest: Manifest, net: Netlist) -> None:
@@ -105,45 +137,65 @@ def _compare(
     expected: npt.NDArray[np.int64],
     found: npt.NDArray[np.int64],
     x: npt.NDArray[Any],
+    *,
+    relative: bool = False,
 ) -> int:
-    """Number of vectors whose scores differ; raises CheckFailedError with the first of them."""
-    bad = np.flatnonzero((expected != found).any(axis=1))
+    """Number of vectors compared; raises CheckFailedError with the first that differs.
+
+    With `relative` the differences of scores between classes are compared, and the class.
+    """
+    name, given, classes_differ = "scores", expected, np.zeros(len(x), bool)
+    if relative:
+        name = "differences of scores to the first class"
+        classes_differ = classes(expected) != classes(found)
+        given, found = score_difference_form(expected), score_difference_form(found)
+    bad = np.flatnonzero((given != found).any(axis=1) | classes_differ)
     if len(bad):
         first = int(bad[0])
         raise CheckFailedError(
             f"{what}: {len(bad)} of {len(x)} vectors differ; vector {first}, "
-            f"input {x[first].ravel().tolist()}: expected scores {expected[first].tolist()}, "
+            f"input {x[first].ravel().tolist()}: expected {name} {given[first].tolist()}, "
             f"found {found[first].tolist()}"
         )
     return len(x)
 
 
 def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
-    """torch = LogicNetwork = raw netlist = optimised netlist, on the test set and random inputs.
+    """torch = LogicNetwork = raw netlist = optimised netlist (= LUTs), on test set and random.
 
-    The stored raw netlist must also be what `unroll` makes of the stored model. Returns the
-    counts; raises CheckFailedError with the first counter-example.
+    The stored raw netlist must also be what `unroll` makes of the stored model. Scores are
+    compared exactly; after the passes of a build whose hardware gives the class alone, the
+    differences of scores and the class. The LUTs are compared where the build has them. Returns
+    the counts; raises CheckFailedError with the first counter-example.
     """
-    raw, net, golden = chain.raw, chain.net, chain.golden
+    raw, golden = chain.raw, chain.golden
     if unroll(chain.network).content_digest() != raw.content_digest():
         raise CheckFailedError("netlist_raw.npz is not what the model unrolls to; compile again")
+    later: list[tuple[str, Netlist | LutNetlist]] = [("optimised netlist", chain.net)]
+    if chain.luts is not None:
+        later.append(("LUT netlist", chain.luts))
     n_golden = 0
     if golden is not None:
         found = scores(raw, golden.x)
         n_golden = _compare("torch against the raw netlist", golden.scores, found, golden.x)
         if (classes(found) != golden.classes).any():
             raise CheckFailedError("torch's classes are not the winners of its own scores")
-        found = scores(net, golden.x)
-        _compare("torch against the optimised netlist", golden.scores, found, golden.x)
+        for name, net in later:
+            found, what = scores(net, golden.x), f"torch against the {name}"
+            _compare(what, golden.scores, found, golden.x, relative=chain.relative)
     if raw.encoder is not None and n_random:
         x = random_features(raw.encoder, n_random, np.random.default_rng(1))
-        _compare("raw against optimised netlist", scores(raw, x), scores(net, x), x)
-    return {
+        expected = scores(raw, x)
+        for name, net in later:
+            what = f"raw netlist against {name}"
+            _compare(what, expected, scores(net, x), x, relative=chain.relative)
+    result = {
         "method": "reference simulator",
         "n_golden": n_golden,
         "n_random": n_random,
         "mismatches": 0,
     }
+    return result if chain.luts is None else {**result, "n_luts": chain.luts.n_gates}
 
 
 def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[str, Any]]:
@@ -153,16 +205,37 @@ def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
     "undecided". Raises CheckFailedError where a pass is wrong.
     """
 
+    options = chain.options
+    care = check_care(options.get("care", "none"))
+
     def prove(before: Netlist, after: Netlist) -> Proof:
-        return prove_equal(before, after, work_dir=work_dir, timeout_s=PROOF_TIMEOUT_S)
+        return prove_equal(
+            before,
+            after,
+            work_dir=work_dir,
+            timeout_s=PROOF_TIMEOUT_S,
+            care=care,
+            relative=chain.relative,
+        )
 
     outcome = run_pipeline(
-        chain.raw, chain.compiled["options"]["opt_level"], prove=prove, progress=progress
+        chain.raw,
+        options["opt_level"],
+        care=care,
+        output=options.get("output", "scores"),
+        prove=prove,
+        progress=progress,
     )
     if outcome.net.content_digest() != chain.net.content_digest():
         raise CheckFailedError("netlist.npz is not what the passes make of netlist_raw.npz")
     return [
-        {"name": record.name, "result": record.proof, "time_s": round(record.check_time_s, 3)}
+        {
+            "name": record.name,
+            "result": record.proof,
+            "coverage": record.proof_coverage,
+            "reason": record.proof_reason,
+            "time_s": round(record.check_time_s, 3),
+        }
         for record in outcome.records
         if record.changed
     ]

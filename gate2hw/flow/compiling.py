@@ -1,4 +1,4 @@
-"""compile: a trained model to an optimised netlist and generic RTL."""
+"""compile: a trained model to an optimised netlist, LUTs and generic RTL."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from gate2hw import __version__
 from gate2hw.errors import InputError, ModelFileError
-from gate2hw.flow.build import BuildFolder, Progress, Step, key_of, silent
+from gate2hw.flow.approximating import Samples, approximate_within, load_samples
+from gate2hw.flow.build import LUTS, BuildFolder, Progress, Step, key_of, silent
+from gate2hw.ir.care import check_care
+from gate2hw.ir.lutnetlist import save_lutnetlist
+from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import (
     atomic_path,
     file_sha256,
     load_golden,
     load_network,
+    save_golden,
     save_netlist,
     save_network,
 )
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compile", "model_path"]
 
+LOSSY_GOLDEN = "golden_lossy.npz"
 TRAINING_FILES = ("history.csv", "recipe.toml")
 
 
@@ -93,38 +99,83 @@ def _write_model(
     return files, None
 
 
+def _approximated(
+    folder: BuildFolder,
+    network: LogicNetwork,
+    net: Netlist,
+    samples: Samples,
+    options: dict[str, Any],
+    progress: Progress,
+) -> tuple[Netlist, dict[str, Any]]:
+    """The new root of a lossy build, its golden file written, and its record."""
+    from gate2hw.passes.lutmap import map_luts
+
+    golden_path = folder.path / "golden.npz"
+    golden = load_golden(golden_path) if golden_path.is_file() else None
+    lossy = approximate_within(
+        net,
+        network,
+        samples,
+        golden,
+        budget=options["accuracy_budget"],
+        count_luts=lambda candidate: (
+            map_luts(candidate, k=4, care=options["care"], effort=0).n_luts
+        ),
+        progress=progress,
+    )
+    if lossy.golden is not None:
+        # beside that of the exact model, which stays what the model file goes with
+        save_golden(folder.path / LOSSY_GOLDEN, lossy.golden)
+    return lossy.net, lossy.record
+
+
 def _compile(
     folder: BuildFolder,
     network: LogicNetwork,
     source: Path | None,
+    samples: Samples | None,
     options: dict[str, Any],
     progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
+    from gate2hw.passes.lutmap import effort_for, map_luts
     from gate2hw.passes.manager import run_pipeline
     from gate2hw.passes.pipelines import pipeline
     from gate2hw.rtl import RtlOptions, emit_rtl
 
-    pipeline(options["opt_level"])
+    level, care = options["opt_level"], check_care(options["care"])
+    pipeline(level)
     rtl_options = RtlOptions(
-        name=options["name"], output=options["output"], bus_bytes=options["bus_bytes"]
+        name=options["name"], output=options["output"], bus_bytes=options["bus_bytes"], care=care
     )
     # what was checked or placed before belongs to RTL that is about to be replaced
     folder.drop(lambda step: step != "train")
-    for stale in (folder.path / "rtl").glob("*.v"):
-        stale.unlink()
-    progress(0, 4, "unrolling")
+    for stale in [*folder.path.glob("rtl/*.v"), folder.path / LUTS, folder.path / LOSSY_GOLDEN]:
+        stale.unlink(missing_ok=True)
+    progress(0, 5, "unrolling")
     files, golden_reason = _write_model(folder, network, source)
-    raw = unroll(network)
-    save_netlist(folder.path / "netlist_raw.npz", raw)
-    progress(1, 4, f"optimising {raw.n_gates:,} gates")
-    outcome = run_pipeline(raw, options["opt_level"])
+    raw = root = unroll(network)
+    progress(1, 5, f"optimising {raw.n_gates:,} gates")
+    outcome = run_pipeline(raw, level, care=care, output=options["output"])
+    lossy: dict[str, Any] | None = None
+    if samples is not None:
+        root, lossy = _approximated(folder, network, outcome.net, samples, options, progress)
+        outcome = run_pipeline(root, level, care=care, output=options["output"])
+        if (folder.path / LOSSY_GOLDEN).is_file():
+            files.append(folder.path / LOSSY_GOLDEN)
     net = outcome.net
+    save_netlist(folder.path / "netlist_raw.npz", root)
     save_netlist(folder.path / "netlist.npz", net)
-    progress(2, 4, f"writing Verilog of {net.n_gates:,} gates")
+    files += [folder.path / "netlist_raw.npz", folder.path / "netlist.npz"]
+    progress(2, 5, f"mapping {net.n_gates:,} gates to LUTs")
+    luts = None
+    if level:
+        luts = map_luts(net, k=4, care=care, effort=min(level, effort_for(net.n_gates)))
+        save_lutnetlist(folder.path / LUTS, luts)
+        files.append(folder.path / LUTS)
+    progress(3, 5, f"writing Verilog of {net.n_gates:,} gates")
     rtl_dir = folder.path / "rtl"
     manifest = emit_rtl(net, rtl_dir, rtl_options, version=__version__)
-    progress(4, 4, "compiled")
-    files += [folder.path / "netlist_raw.npz", folder.path / "netlist.npz"]
+    progress(5, 5, "compiled")
     files += [rtl_dir / name for name in manifest.files] + [rtl_dir / "manifest.json"]
     result = {
         "options": options,
@@ -133,14 +184,18 @@ def _compile(
             "dataset": network.dataset,
             "classes": list(network.class_names),
         },
+        "root_digest": root.digest,
         "gates": {
             "unique": network.n_unique_gates,
             "instantiated": raw.n_gates,
             "optimised": net.n_gates,
             "depth": net.depth,
         },
+        "luts4": None if luts is None else {"luts": luts.n_luts, "depth": luts.depth},
         "passes": [asdict(record) for record in outcome.records],
         "inputs": {"total": net.n_inputs, "used": len(net.used_inputs())},
+        "approximation": lossy,
+        "golden": "golden.npz" if lossy is None else LOSSY_GOLDEN,
         "golden_reason": golden_reason,
         "manifest": "rtl/manifest.json",
     }
@@ -155,22 +210,37 @@ def compile(
     opt_level: int = 3,
     output: str = "class",
     bus_bytes: int = 1,
+    care: str = "thermometer",
+    accuracy_budget: float | None = None,
+    samples: Path | str | None = None,
+    data_dir: Path | str | None = None,
     progress: Progress = silent,
 ) -> Step:
     """Compile `model` into the build folder `out_dir`: netlists and RTL.
 
     `model` is a model file, its folder, a LogicNetwork or a torch module. `name` prefixes every
     Verilog module, `opt_level` is 0..3, `output` is ``"class"`` or ``"scores"``, `bus_bytes` (1, 2,
-    4, 8) is the width of the streams. Returns the step; its result holds the gate counts and the
-    record of every pass. Raises InputError or ModelFileError for what cannot be used.
+    4, 8) is the width of the streams. `care` is what the optimiser may take from the encoder:
+    ``"thermometer"`` (codes that no input makes do not count) or ``"none"``. `accuracy_budget`, a
+    fraction, allows a lossy optimisation that loses at most so much accuracy on the validation
+    split; its samples come from the .npz `samples`, or by the recipe beside the model with data
+    in `data_dir`. Returns the step; its result holds the gate counts and the record of every pass.
+    Raises InputError or ModelFileError for what cannot be used.
     """
     network, source = _load(model)
+    given = None
+    if accuracy_budget is not None:
+        given = load_samples(source, samples, data_dir)
+    elif samples is not None:
+        raise InputError("samples are given, but no accuracy budget to spend on them")
     folder = BuildFolder(out_dir)
     options = {
         "name": name,
         "opt_level": opt_level,
         "output": output,
         "bus_bytes": bus_bytes,
+        "care": check_care(care),
+        "accuracy_budget": accuracy_budget,
     }
     golden = source.with_name("golden.npz") if source is not None else None
     key = key_of(
@@ -180,5 +250,8 @@ def compile(
         classes=network.class_names,
         golden=file_sha256(golden) if golden is not None and golden.is_file() else None,
         options=options,
+        samples=None if given is None else given.digest(),
     )
-    return folder.run("compile", key, lambda: _compile(folder, network, source, options, progress))
+    return folder.run(
+        "compile", key, lambda: _compile(folder, network, source, given, options, progress)
+    )

@@ -1,84 +1,156 @@
-"""The proof that the emitted Verilog gates are the netlist: read back by Yosys, compared by ABC."""
+"""The proof that an emitted gate cloud is the netlist: read back by Yosys, compared by ABC.
+
+The cloud is Verilog expressions, or LUT cells of a target; what those cells do is taken from the
+simulation models that Yosys ships for the family, not from anything of ours.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError
 from gate2hw.ir.aiger import read_aiger, write_aiger
+from gate2hw.ir.care import legalised
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import pack, simulate, unpack
 from gate2hw.rtl import Manifest
 from gate2hw.tools.abc import cec
+from gate2hw.tools.targets import Family
 from gate2hw.tools.yosys import gates_to_aiger
 
-__all__ = ["PROOF_TIMEOUT_S", "only_used_inputs", "prove_gates"]
+__all__ = ["PROOF_TIMEOUT_S", "only_used_inputs", "prove_cells", "prove_gates"]
 
 PROOF_TIMEOUT_S = 1800.0
 
 
-def only_used_inputs(net: Netlist) -> Netlist:
-    """`net` as a plain circuit of its used inputs alone, in rising order: the ports of the RTL."""
-    used = net.used_inputs()
-    node = np.zeros(net.n_nodes, np.int32)
-    node[1 + used] = np.arange(1, 1 + len(used), dtype=np.int32)
-    gates = np.arange(net.n_gates, dtype=np.int32)
-    node[net.first_gate :] = 1 + len(used) + gates
-    outputs = 2 * node[net.outputs >> 1].astype(np.int64) + (net.outputs & 1)
+def _renumbered(net: Netlist, node: npt.NDArray[np.int64], n_inputs: int) -> Netlist:
+    """`net` as a plain circuit of `n_inputs` inputs, where input node i becomes `node[i]`."""
+    gates = 1 + n_inputs + np.arange(net.n_gates, dtype=np.int64)
+    node = np.concatenate([node, gates])
     return replace(
         net,
-        n_inputs=len(used),
-        in0=node[net.in0],
-        in1=node[net.in1],
-        outputs=outputs,
+        n_inputs=n_inputs,
+        in0=node[net.in0].astype(np.int32),
+        in1=node[net.in1].astype(np.int32),
+        outputs=2 * node[net.outputs >> 1] + (net.outputs & 1),
         head=Head.none(net.n_outputs),
         encoder=None,
         names=Names(),
     )
 
 
+def only_used_inputs(net: Netlist) -> Netlist:
+    """`net` as a plain circuit of its used inputs alone, in rising order: the ports of the RTL."""
+    used = net.used_inputs()
+    node = np.zeros(net.first_gate, np.int64)
+    node[1 + used] = np.arange(1, 1 + len(used))
+    return _renumbered(net, node, len(used))
+
+
+def _on_legal_codes(ports: Netlist, like: Netlist) -> Netlist:
+    """`ports`, whose inputs are the used inputs of `like`, behind the prefix of all its inputs."""
+    node = np.concatenate([[0], 1 + like.used_inputs()])
+    full = _renumbered(ports, node, like.n_inputs)
+    return legalised(replace(full, encoder=like.encoder))
+
+
 def prove_gates(net: Netlist, rtl_dir: Path, manifest: Manifest, work_dir: Path) -> dict[str, Any]:
     """Prove the Verilog gate cloud in `rtl_dir` equal to `net`, pipeline registers as wires.
 
+    Where the manifest says that the encoder's care set was used, equal on legal codes.
     Returns ``{"result": "equivalent", "time_s": ...}``. Raises CheckFailedError with the
     counter-example and what the netlist gives for it where they differ or nothing was decided.
     """
+    source = rtl_dir / f"{manifest.modules['gates']}.v"
+    return _prove(net, [source], manifest, work_dir, None)
+
+
+def prove_cells(
+    net: Netlist, cells_path: Path, manifest: Manifest, family: Family, work_dir: Path
+) -> dict[str, Any]:
+    """Prove the module of LUT cells in `cells_path` equal to `net`, as `prove_gates` does.
+
+    The cells are what Yosys's simulation models of `family` say they are.
+    """
+    return _prove(net, [cells_path], manifest, work_dir, family)
+
+
+def _prove(
+    net: Netlist,
+    sources: Sequence[Path],
+    manifest: Manifest,
+    work_dir: Path,
+    family: Family | None,
+) -> dict[str, Any]:
     work_dir.mkdir(parents=True, exist_ok=True)
-    module = manifest.modules["gates"]
-    plain = only_used_inputs(net)
-    ours, theirs = work_dir / "netlist.aig", work_dir / f"{module}.aig"
-    write_aiger(plain, ours)
+    ours, theirs = work_dir / "netlist.aig", work_dir / f"{sources[0].stem}.aig"
     gates_to_aiger(
-        [rtl_dir / f"{module}.v"],
-        top=module,
+        sources,
+        top=manifest.modules["gates"],
         out_path=theirs,
         timeout_s=PROOF_TIMEOUT_S,
         registers_as_wires=bool(manifest.gate_registers),
+        cells_of=family,
     )
+    expected, found = only_used_inputs(net), read_aiger(theirs)
+    is_limited = manifest.care == "thermometer" and net.encoder is not None
+    if is_limited:
+        expected, found = (_on_legal_codes(side, net) for side in (expected, found))
+        write_aiger(found, theirs, symbols=False)
+    write_aiger(expected, ours, symbols=False)
     verdict = cec(ours, theirs, timeout_s=PROOF_TIMEOUT_S)
     if verdict.status == "equivalent":
-        return {"result": "equivalent", "time_s": round(verdict.time_s, 3)}
+        codes = {"codes": "legal"} if is_limited else {}
+        return {"result": "equivalent", "time_s": round(verdict.time_s, 3), **codes}
     details = {"method": "ABC cec", "status": verdict.status}
     if verdict.status == "undecided":
         raise CheckFailedError(
-            f"ABC came to no verdict about {module} within {PROOF_TIMEOUT_S:.0f} s", details=details
+            f"ABC came to no verdict about {sources[0]} within {PROOF_TIMEOUT_S:.0f} s",
+            details=details,
         )
-    text = f"{rtl_dir / module}.v differs from netlist.npz"
+    text = f"{sources[0]} differs from netlist.npz"
     if verdict.counterexample is not None:
-        words = pack(np.array([verdict.counterexample], bool))
-        expected, found = (
-            unpack(simulate(side, words), 1)[0] for side in (plain, read_aiger(theirs))
-        )
-        x = "".join(map(str, verdict.counterexample))
-        outputs = np.flatnonzero(expected != found)
-        text += (
-            f": replayed on both with x = {x} (bit 0 first), {len(outputs)} outputs differ, first "
-            f"y[{outputs[0]}], {int(expected[outputs[0]])} in the netlist"
-            if len(outputs)
-            else ", but the counter-example of ABC could not be replayed"
-        )
+        code = np.array([verdict.counterexample], bool)
+        text += _replayed(net, expected, found, code, is_limited)
     raise CheckFailedError(text, details=details)
+
+
+def _replayed(
+    net: Netlist, expected: Netlist, found: Netlist, code: npt.NDArray[np.bool_], is_limited: bool
+) -> str:
+    """What both sides give for the input `code` (1, I) bool that ABC found."""
+    words = pack(code)
+    values = [unpack(simulate(side, words), 1)[0] for side in (expected, found)]
+    outputs = np.flatnonzero(values[0] != values[1])
+    if not len(outputs):
+        return ", but the counter-example of ABC could not be replayed"
+    ports = code[0]
+    if is_limited:
+        inputs = replace(net.with_(**_no_gates(net)), encoder=net.encoder)
+        ports = unpack(simulate(legalised(inputs), words), 1)[0]
+    x = "".join(map(str, ports.astype(int).tolist()))
+    return (
+        f": replayed on both with x = {x} (bit 0 first), {len(outputs)} outputs differ, first "
+        f"y[{outputs[0]}], {int(values[0][outputs[0]])} in the netlist"
+    )
+
+
+def _no_gates(net: Netlist) -> dict[str, Any]:
+    """Columns of the circuit whose outputs are the used inputs of `net`."""
+    used = net.used_inputs()
+    return {
+        "tt": [],
+        "in0": [],
+        "in1": [],
+        "level_ptr": [0],
+        "origin": [],
+        "outputs": 2 * (1 + used),
+        "head": Head.none(len(used)),
+        "names": Names(),
+    }

@@ -8,6 +8,7 @@ from typing import Any
 
 from gate2hw.errors import InputError
 from gate2hw.flow.compiling import model_path
+from gate2hw.formats.circuits import FORMATS, read_circuit
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import Golden, file_kind, load_golden, load_netlist, load_network
@@ -64,10 +65,16 @@ def _golden_facts(golden: Golden) -> dict[str, Any]:
 
 
 def info(file: Path | str) -> dict[str, Any]:
-    """Facts about a model, network, netlist or golden file (or a folder that holds a model)."""
+    """Facts about a model, network, netlist or golden file (or a folder that holds a model).
+
+    Netlists of other formats (.aig, .blif, .v, .json, .c, ..) are told by their suffix.
+    """
     path = Path(file)
     if path.is_dir():
         path = model_path(path)
+    form = FORMATS.get(path.suffix.lower())
+    if form is not None and path.suffix.lower() != ".npz":
+        return _netlist_facts(read_circuit(path)) | {"kind": f"netlist ({form.title})"}
     match file_kind(path):
         case "network":
             return _network_facts(load_network(path))

@@ -58,10 +58,17 @@ def _checks(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
 
 
 def _commands(folder: BuildFolder, steps: dict[str, Any]) -> list[str]:
-    options = steps["compile"]["result"]["options"]
+    compiled = steps["compile"]["result"]
+    options = compiled["options"]
     commands = [
         f"gate2hw compile {folder.path} -o {folder.path} --name {options['name']} "
-        f"-O{options['opt_level']} --output {options['output']} --bus-bytes {options['bus_bytes']}"
+        f"-O{options['opt_level']} --output {options['output']} --bus-bytes {options['bus_bytes']} "
+        f"--care {options['care']}"
+        + (
+            f" --accuracy-budget {options['accuracy_budget']:g}"
+            if compiled["approximation"]
+            else ""
+        )
     ]
     commands.append(f"gate2hw verify {folder.path}")
     for step, record in steps.items():
@@ -86,9 +93,9 @@ def report(out_dir: Path | str) -> dict[str, Any]:
         raise InputError(f"{out_dir}: not compiled yet; run: gate2hw compile MODEL -o {out_dir}")
     compiled = steps["compile"]["result"]
     network = load_network(folder.path / "model.safetensors")
-    golden_path = folder.path / "golden.npz"
+    golden_path = folder.path / compiled["golden"]
     golden = load_golden(golden_path) if golden_path.is_file() else None
-    if golden is not None and golden.digest != network.digest:
+    if golden is not None and golden.digest != compiled["root_digest"]:
         raise InputError(
             f"{golden_path} belongs to another model than {folder.path / 'model.safetensors'}; "
             "compile again"
@@ -104,7 +111,7 @@ def report(out_dir: Path | str) -> dict[str, Any]:
         "schema": 1,
         "model": {
             "name": compiled["options"]["name"],
-            "digest": network.digest,
+            "digest": compiled["root_digest"],
             "dataset": network.dataset,
             "classes": list(network.class_names),
             "n_test": 0 if golden is None else len(golden.x),
@@ -112,6 +119,8 @@ def report(out_dir: Path | str) -> dict[str, Any]:
             "accuracy": None if golden is None else golden.accuracy,
         },
         "gates": compiled["gates"],
+        "luts4": compiled["luts4"],
+        "approximation": compiled["approximation"],
         "passes": compiled["passes"],
         "checks": _checks(folder, steps),
         "targets": {

@@ -5,23 +5,40 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from gate2hw import __version__
-from gate2hw.errors import DoesNotFitError, InputError
+from gate2hw.errors import DoesNotFitError, InputError, nearest
 from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
 from gate2hw.flow.checks import check_rtl_files
+from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist
 from gate2hw.ir.store import file_sha256, load_netlist, write_text
 from gate2hw.rtl import Manifest, emit_rtl
+from gate2hw.rtl.cells import emit_cells
 from gate2hw.tools import nextpnr, registry, yosys
 from gate2hw.tools.targets import Target, check_fits, load_target
 
-__all__ = ["rtl_of_target", "synth"]
+__all__ = ["LUTS_FILE", "Mapper", "cells_of_target", "rtl_of_target", "synth"]
+
+Mapper: TypeAlias = Literal["auto", "gate2hw", "yosys"]
+LUTS_FILE: Final = "luts4.npz"
+"""The mapped gate cloud in a build folder."""
 
 SYNTHESIS_TIMEOUT_S = 3600.0
 ROUTE_TIMEOUT_S = 7200.0
 CONTROL_PINS = 9
 """clk, rst, frame_error, and valid, ready and last of both streams."""
+BLOCKS: Final = {
+    "gates": "gates",
+    "popcount": "core_popcount_*",
+    "argmax": "core_argmax*",
+    "pipeline": "core",
+    "encoder": "top_receiver*",
+    "stream": "top_sender*",
+    "top": "top",
+}
+"""Parts of the design, and their modules behind the prefix; the receiver holds the encoder, the
+core the registers between its parts."""
 
 
 def rtl_of_target(folder: BuildFolder, target: Target) -> tuple[Path, Manifest]:
@@ -29,6 +46,45 @@ def rtl_of_target(folder: BuildFolder, target: Target) -> tuple[Path, Manifest]:
     own = folder.path / target.name / "rtl"
     where = own if (own / "manifest.json").is_file() else folder.path / "rtl"
     return where, Manifest.load(where / "manifest.json")
+
+
+def cells_of_target(folder: BuildFolder, target: Target, manifest: Manifest) -> Path:
+    """Where `synth` writes the gate cloud as cells of `target`; not there if Yosys mapped it."""
+    return folder.path / target.name / f"{manifest.modules['gates']}_cells.v"
+
+
+def _cloud_for(
+    folder: BuildFolder, target: Target, manifest: Manifest
+) -> tuple[yosys.Cloud, LutNetlist]:
+    """Write the gate cloud as cells of `target`."""
+    path = cells_of_target(folder, target, manifest)
+    luts = load_lutnetlist(folder.path / LUTS_FILE)
+    net = load_netlist(folder.path / "netlist.npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = emit_cells(net, luts, path, manifest, family=target.family, version=__version__)
+    return yosys.Cloud(path, manifest.modules["gates"], count.luts), luts
+
+
+def _luts_by_layer(luts: LutNetlist, n_luts: int) -> dict[str, int]:
+    """LUTs of the cloud by the layer of the neuron that they came from."""
+    layer = luts.sites.layer_of(luts.origin)
+    names = [site.name for site in luts.sites.layers]
+    counts = {name: int((layer == number).sum()) for number, name in enumerate(names)}
+    counts["unknown"] = int((layer < 0).sum())
+    counts["complements"] = n_luts - luts.n_luts
+    return {name: count for name, count in counts.items() if count}
+
+
+def _areas(mapped: yosys.SynthResult, luts: LutNetlist, n_luts: int) -> dict[str, Any]:
+    """Cells of each part of the design; `area` is the LUTs alone, which the report draws."""
+    blocks: dict[str, dict[str, Any]] = {
+        name: mapped.part(name) for name, cells in mapped.blocks.items() if cells
+    }
+    blocks["gates"]["luts_by_layer"] = _luts_by_layer(luts, n_luts)
+    return {
+        "area": {name: block["luts"] for name, block in blocks.items() if block["luts"]},
+        "area_by_block": blocks,
+    }
 
 
 def _emit_for(folder: BuildFolder, target: Target) -> tuple[Path, Manifest, list[Path]]:
@@ -88,7 +144,12 @@ def _figures(
 
 
 def _synth(
-    folder: BuildFolder, target: Target, clock_mhz: float, seed: int, progress: Progress
+    folder: BuildFolder,
+    target: Target,
+    clock_mhz: float,
+    seed: int,
+    mapper: Mapper,
+    progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
     out = folder.path / target.name
     for stale in (*out.glob("*.bi[nt]"), out / "results.json"):
@@ -98,19 +159,30 @@ def _synth(
     top = manifest.modules["top"]
     json_path, verilog_path = out / f"{top}.json", out / f"{top}_synth.v"
     n_ios = 2 * 8 * manifest.bus_bytes + CONTROL_PINS
-    asked = {"clock_mhz": clock_mhz, "seed": seed}
+    asked = {"clock_mhz": clock_mhz, "seed": seed, "mapper": mapper}
+    sources = [rtl_dir / name for name in manifest.files]
+    cloud, areas = None, {}
+    cells_of_target(folder, target, manifest).unlink(missing_ok=True)
     try:
         check_fits(target, None, n_ios)
+        if mapper == "gate2hw":
+            cloud, luts = _cloud_for(folder, target, manifest)
+            sources.remove(rtl_dir / f"{manifest.modules['gates']}.v")
+            files = [*files, cloud.path]
         progress(1, 4, f"{target.name}: synthesis")
         mapped = yosys.synthesise(
-            [rtl_dir / name for name in manifest.files],
+            sources,
             top=top,
             family=target.family,
             json_path=json_path,
             verilog_path=verilog_path,
             options=target.yosys_options,
             timeout_s=SYNTHESIS_TIMEOUT_S,
+            cloud=cloud,
+            blocks={part: f"{manifest.name}_{module}" for part, module in BLOCKS.items()},
         )
+        if cloud is not None:
+            areas = _areas(mapped, luts, cloud.luts)
         check_fits(target, mapped, n_ios)
         progress(2, 4, f"{target.name}: place and route")
         pnr = nextpnr.place_and_route(
@@ -125,12 +197,25 @@ def _synth(
         )
     except DoesNotFitError as error:
         return files, {"fits": False, "reason": str(error), **asked}
-    result = {**_figures(manifest, pnr, mapped), **asked}
+    result = {**_figures(manifest, pnr, mapped), **areas, **asked}
     results_path = out / "results.json"
     write_text(results_path, json.dumps(result, indent=2, sort_keys=True) + "\n")
     progress(4, 4, f"{target.name}: routed at {pnr.fmax_mhz:.1f} MHz")
     files = [*files, json_path, verilog_path, pnr.bitstream_path, results_path]
     return files, {**result, "bitstream": pnr.bitstream_path.relative_to(folder.path).as_posix()}
+
+
+def _mapper(folder: BuildFolder, mapper: str) -> Mapper:
+    """Who maps the gate cloud; InputError for another word, or where there is no LUT netlist."""
+    if mapper not in get_args(Mapper):
+        raise InputError(f"mapper {mapper!r} is unknown; {nearest(mapper, get_args(Mapper))}")
+    has_luts = (folder.path / LUTS_FILE).is_file()
+    if mapper == "gate2hw" and not has_luts:
+        raise InputError(
+            f"{folder.path / LUTS_FILE} is missing; compile again, or let Yosys map the gates "
+            "with --mapper yosys"
+        )
+    return "gate2hw" if has_luts and mapper != "yosys" else "yosys"
 
 
 def synth(
@@ -139,9 +224,14 @@ def synth(
     *,
     clock_mhz: float | None = None,
     seed: int = 1,
+    mapper: Mapper = "auto",
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Synthesise, place and route the build folder's `top` for `target`.
+
+    `mapper` says who covers the gate cloud with LUTs: ``gate2hw`` takes the LUT netlist of the
+    build folder (`luts4.npz`) and lets Yosys synthesise only what surrounds it, ``yosys`` hands
+    Yosys the gates, ``auto`` is ``gate2hw`` where there is a LUT netlist.
 
     Files go to ``DIR/TARGET``. Returns the target's entry of report.json: with ``fits`` false and a
     ``reason`` where it is too big, with ``clock_met`` false where the clock (MHz) is missed.
@@ -151,6 +241,7 @@ def synth(
     folder = BuildFolder.existing(out_dir)
     if folder.result("compile") is None:
         raise InputError(f"{out_dir}: not compiled yet; run: gate2hw compile MODEL -o {out_dir}")
+    chosen = _mapper(folder, mapper)
     clock = device.default_clock_mhz if clock_mhz is None else float(clock_mhz)
     key = key_of(
         step="synth",
@@ -159,6 +250,7 @@ def synth(
         seed=seed,
         rtl=file_sha256(folder.path / "rtl" / "manifest.json"),
         netlist=file_sha256(folder.path / "netlist.npz"),
+        luts=file_sha256(folder.path / LUTS_FILE) if chosen == "gate2hw" else None,
         tools=registry.versions(["yosys", f"nextpnr-{device.family}"]),
     )
     check_rtl_files(
@@ -169,5 +261,5 @@ def synth(
     if not folder.is_done(f"synth.{target}", key):
         folder.drop(lambda step: step == f"verify.{target}")
     return folder.run(
-        f"synth.{target}", key, lambda: _synth(folder, device, clock, seed, progress)
+        f"synth.{target}", key, lambda: _synth(folder, device, clock, seed, chosen, progress)
     ).result

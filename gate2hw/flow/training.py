@@ -12,13 +12,13 @@ from typing import Any
 from gate2hw.errors import InputError
 from gate2hw.flow.build import Progress, silent
 
-__all__ = ["recipe_digest", "train"]
+__all__ = ["find_data_dir", "recipe_digest", "train"]
 
 
 DATA_VARIABLE = "GATE2HW_DATA"
 
 
-def _data_dir(given: Path | str | None) -> Path | None:
+def find_data_dir(given: Path | str | None) -> Path | None:
     """The folder of data files: the given one, else the environment's."""
     text = given if given is not None else os.environ.get(DATA_VARIABLE)
     if not text:
@@ -59,7 +59,7 @@ def train(
     result = train_network(
         load_recipe(recipe, list(overrides)),
         Path(out_dir),
-        data_dir=_data_dir(data_dir),
+        data_dir=find_data_dir(data_dir),
         device=device,
         resume=resume,
         progress=progress,

@@ -88,11 +88,11 @@ def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
     passes = prove_passes(chain, work_dir, progress)
     progress(0, 0, "proving the Verilog gate cloud")
     gates = prove_gates(chain.net, chain.folder.path / "rtl", chain.manifest, work_dir)
-    undecided = [entry["name"] for entry in passes if entry["result"] != "equivalent"]
+    undecided = [entry for entry in passes if entry["result"] != "equivalent"]
     if undecided:
-        raise CheckFailedError(
-            f"ABC came to no verdict about {', '.join(undecided)}; see --no-proof"
-        )
+        told = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in undecided)
+        names = ", ".join(entry["name"] for entry in undecided)
+        raise CheckFailedError(f"no proof of {names} ({told}); see --no-proof")
     return {
         "method": "ABC cec",
         "result": "equivalent",
@@ -225,6 +225,7 @@ def verify(
         "model": chain.network.digest,
         "raw": chain.raw.content_digest(),
         "netlist": chain.net.content_digest(),
+        "luts": None if chain.luts is None else chain.luts.content_digest(),
         "rtl": file_sha256(folder.path / "rtl" / "manifest.json"),
         "golden": None if chain.golden_path is None else file_sha256(chain.golden_path),
     }

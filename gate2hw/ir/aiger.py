@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from gate2hw.errors import InputError, ModelFileError
 from gate2hw.ir.builder import from_columns
+from gate2hw.ir.byte_lines import Bytes, join_lines, numerals
 from gate2hw.ir.gates import (
     CONST_0,
     CONST_1,
@@ -37,7 +38,9 @@ from gate2hw.ir.topology import levels_of
 
 __all__ = ["Ands", "read_aiger", "to_ands", "write_aiger"]
 
-CHUNK = 1 << 18
+CHUNK = 1 << 16
+_BLOCK = 1 << 14
+"""ANDs, or gates or lines, handled at a time: their temporaries stay in the caches."""
 MAX_FREE_INPUTS: Final = 1 << 20
 """Binary files declare inputs without spending a byte on them: more than this many are believed
 only in a file of at least as many bytes."""
@@ -70,7 +73,10 @@ def _and_form() -> npt.NDArray[np.uint8]:
 
 
 _FORM: Final = _and_form()
-_N_ANDS: Final = np.array([{_AND: 1, _XOR: 3}.get(int(kind), 0) for kind in _FORM[:, 0]], np.int64)
+_FORM_COLUMNS: Final = np.ascontiguousarray(_FORM.T).astype(np.int64)
+_N_ANDS: Final = np.array([{_AND: 1, _XOR: 3}.get(int(kind), 0) for kind in _FORM[:, 0]], np.uint8)
+_KEPT: Final = np.arange(8) < np.arange(9)[:, None]
+"""By the number of bytes of a coded value: which bytes of a word they are."""
 
 
 @dataclass(frozen=True)
@@ -88,50 +94,72 @@ class Ands:
     outputs: npt.NDArray[np.int64]
 
 
+def _fill_ands(
+    rhs: npt.NDArray[np.int64],
+    tt: npt.NDArray[np.uint8],
+    a: npt.NDArray[np.int64],
+    b: npt.NDArray[np.int64],
+    own: npt.NDArray[np.int64],
+    first: int,
+) -> npt.NDArray[np.int64]:
+    """Write the ANDs of gates on literals a, b into `rhs`, from `own` on; return their literals."""
+    kind, flip_a, flip_b, flip = _FORM_COLUMNS[:, tt]
+    result = 2 * (first + own)
+    at = np.flatnonzero(kind == _AND)
+    place = own[at]
+    rhs[0, place], rhs[1, place] = a[at] ^ flip_a[at], b[at] ^ flip_b[at]
+    if len(at) < len(tt):
+        at = np.flatnonzero(kind == _XOR)
+        place, xa, xb, both = own[at], a[at], b[at], result[at]
+        # a ^ b = ~(a & b) & ~(~a & ~b)
+        rhs[0, place], rhs[1, place] = xa, xb
+        rhs[0, place + 1], rhs[1, place + 1] = xa ^ 1, xb ^ 1
+        rhs[0, place + 2], rhs[1, place + 2] = both + 3, both + 1
+        result[at] += 4
+        for which, alias in ((_ALIAS_A, a), (_ALIAS_B, b), (_ALIAS_0, np.int64(0))):
+            np.copyto(result, alias, where=kind == which)
+    result ^= flip
+    return result
+
+
 def to_ands(net: Netlist) -> Ands:
-    """Return `net` as ANDs, vectorised per level; inputs keep their numbers."""
+    """Return `net` as ANDs, vectorised in blocks of a level; inputs keep their numbers."""
     first = net.first_gate
-    count = _N_ANDS[net.tt]
-    start = np.concatenate([[0], np.cumsum(count)])
+    start = np.zeros(net.n_gates + 1, np.int64)
+    np.cumsum(_N_ANDS[net.tt], out=start[1:])
     rhs = np.empty((2, int(start[-1])), np.int64)
     lit = np.arange(0, 2 * net.n_nodes, 2, dtype=np.int64)
-    for low, high in net.levels():
-        kind, flip_a, flip_b, flip = _FORM[net.tt[low:high]].T.astype(np.int64)
-        a = lit[net.in0[low:high]]
-        b = lit[net.in1[low:high]]
-        own = start[low:high]
-        result = 2 * (first + own)
-        is_and, is_xor = kind == _AND, kind == _XOR
-        at = own[is_and]
-        rhs[0, at], rhs[1, at] = (a ^ flip_a)[is_and], (b ^ flip_b)[is_and]
-        at = own[is_xor]
-        xa, xb, both = a[is_xor], b[is_xor], 2 * (first + at)
-        # a ^ b = ~(a & b) & ~(~a & ~b)
-        rhs[0, at], rhs[1, at] = xa, xb
-        rhs[0, at + 1], rhs[1, at + 1] = xa ^ 1, xb ^ 1
-        rhs[0, at + 2], rhs[1, at + 2] = both + 3, both + 1
-        result[is_xor] += 4
-        for which, alias in ((_ALIAS_A, a), (_ALIAS_B, b), (_ALIAS_0, 0)):
-            np.copyto(result, alias, where=kind == which)
-        lit[first + low : first + high] = result ^ flip
-    swap = rhs[0] < rhs[1]
-    rhs[:, swap] = rhs[::-1, swap]
+    for bottom, top in net.levels():
+        for low in range(bottom, top, _BLOCK):
+            high = min(low + _BLOCK, top)
+            a, b = lit[net.in0[low:high]], lit[net.in1[low:high]]
+            own = start[low:high]
+            lit[first + low : first + high] = _fill_ands(rhs, net.tt[low:high], a, b, own, first)
+    for low in range(0, rhs.shape[1], CHUNK):
+        chunk = rhs[:, low : low + CHUNK]
+        high_side = chunk.max(axis=0)
+        np.minimum(chunk[0], chunk[1], out=chunk[1])
+        chunk[0] = high_side
     outputs = lit[net.outputs >> 1] ^ (net.outputs & 1)
     return Ands(first, rhs[0], rhs[1], lit, outputs)
 
 
 def _leb128(values: npt.NDArray[np.int64]) -> bytes:
     """Little-endian base-128 coding of (n,) int64 values in 0..2**35-1."""
+    highest = int(values.max(initial=0))
+    word = values & 127
     size = np.ones(len(values), np.int64)
     for digit in range(1, 5):
-        size += values >= 1 << (7 * digit)
-    at = np.cumsum(size) - size
-    coded = np.empty(int(size.sum()), np.uint8)
-    for digit in range(int(size.max(initial=0))):
-        there = size > digit
-        more = (size[there] > digit + 1).astype(np.int64) << 7
-        coded[at[there] + digit] = ((values[there] >> (7 * digit)) & 127) | more
-    return coded.tobytes()
+        if highest >> (7 * digit) == 0:
+            break
+        # digit d of seven bits goes to byte d, the top bit of the byte before it says so
+        word |= (values & (127 << (7 * digit))) << digit
+        more = values >= 1 << (7 * digit)
+        word |= more.astype(np.int64) << (8 * digit - 1)
+        size += more
+    coded = word.astype("<i8", copy=False).view(np.uint8).reshape(-1, 8)
+    width = int(size.max(initial=1))
+    return coded[:, :width][_KEPT.take(size, axis=0)[:, :width]].tobytes()
 
 
 def _symbols(net: Netlist) -> Iterator[str]:
@@ -144,10 +172,11 @@ def _symbols(net: Netlist) -> Iterator[str]:
 
 def _numbers(columns: list[npt.NDArray[Any]]) -> Iterator[bytes]:
     """Lines of decimal numbers, one for each row of the columns."""
-    line = " ".join(["%d"] * len(columns)) + "\n"
-    for first in range(0, len(columns[0]), CHUNK):
-        rows = np.stack([column[first : first + CHUNK] for column in columns], axis=1)
-        yield ((line * len(rows)) % tuple(rows.ravel().tolist())).encode()
+    for first in range(0, len(columns[0]), _BLOCK):
+        line: list[str | Bytes] = []
+        for column in columns:
+            line += [numerals(column[first : first + _BLOCK]), " "]
+        yield join_lines(*line[:-1], "\n").encode("ascii")
 
 
 def _write(file: BinaryIO, net: Netlist, *, binary: bool, symbols: bool) -> None:

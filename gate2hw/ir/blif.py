@@ -7,23 +7,28 @@ most significant address bit. Head, encoder, weights and origins of a Netlist ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
 import numpy as np
+import numpy.typing as npt
 
 from gate2hw.errors import InputError, ModelFileError, nearest
-from gate2hw.ir.builder import from_columns
-from gate2hw.ir.gates import CONST_0, CONST_1, TT_AND, TT_OR, TT_XOR, complement_inputs
+from gate2hw.ir.assemble import Definitions, UnsoundError, assemble
+from gate2hw.ir.bliftables import (
+    MAX_TABLE_INPUTS,
+    Steps,
+    minterms,
+    read_plain_tables,
+    steps_of,
+)
+from gate2hw.ir.gates import CONST_0, CONST_1
 from gate2hw.ir.netlist import Names, Netlist
 from gate2hw.ir.store import atomic_path
-from gate2hw.ir.topology import levels_of
 
 __all__ = ["read_blif", "write_blif"]
 
-MAX_TABLE_INPUTS: Final = 6
 CHUNK = 1 << 16
 
 _COVERS: Final = tuple(
@@ -34,8 +39,7 @@ _COVERS: Final = tuple(
 _CONSTANTS: Final = {CONST_0: "", CONST_1: "1\n"}
 """Constants are written without inputs: ABC refuses an empty cover of two inputs."""
 
-_COMPLEMENTED: Final[list[list[int]]] = complement_inputs.tolist()
-
+_NO_DEFINITION: Final = -2
 _DIRECTIVES: Final = (".model", ".inputs", ".outputs", ".names", ".end")
 
 
@@ -103,44 +107,34 @@ def write_blif(net: Netlist, path: Path | str, *, model: str = "gates") -> None:
         _write(file, net, model)
 
 
-@lru_cache(maxsize=4096)
-def _minterms(cube: str) -> int | None:
-    """Truth table of a cube such as ``1-0``, its first column highest; None if it is none."""
-    if set(cube) - set("01-"):
-        return None
-    addresses = [0]
-    for c in cube:
-        values = (0, 1) if c == "-" else (int(c),)
-        addresses = [2 * at + v for at in addresses for v in values]
-    return sum(1 << at for at in addresses)
-
-
 class _Model:
     """What the lines of a BLIF file say, as numbers; complaints name file and line.
 
-    Signals are numbered as they appear. Table t defines signal ``target[t]`` in line ``line[t]``,
-    reads ``fanin[ptr[t]:ptr[t+1]]``; bit ``sum(x_i << (k-1-i))`` of ``tables[t]`` is f(x_0 .. ).
+    Signals are numbered as they appear, in the lines `seen`; `columns` holds the definitions
+    (target, tt, a, b), and `line` the line of each.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.signals: dict[str, int] = {}
+        self.n_hidden = 0
         self.inputs: list[str] = []
         self.outputs: list[str] = []
-        self.target: list[int] = []
+        self.columns: tuple[list[int], list[int], list[int], list[int]] = ([], [], [], [])
         self.line: list[int] = []
-        self.fanin: list[int] = []
-        self.ptr: list[int] = [0]
-        self.tables: list[int] = []
+        self.seen: list[int] = []
         self._defined: dict[int, int] = {}
+        self._operands: list[int] = []
+        self._table = 0
         self._phase = ""
 
     def fail(self, number: int, what: str) -> ModelFileError:
         return ModelFileError(f"{self.path}, line {number}: {what}")
 
-    def read(self, text: str) -> None:
+    def read(self, lines: Iterable[tuple[int, str]], *, whole: bool = True) -> None:
+        """Read logical lines; with `whole`, up to ``.end``."""
         is_open, in_table, ended, number = False, False, False, 0
-        for number, line in _logical_lines(text):
+        for number, line in lines:
             words = line.split()
             word = words[0]
             if ended:
@@ -154,7 +148,7 @@ class _Model:
                 self._close()
             in_table = word == ".names"
             if word not in _DIRECTIVES:
-                hint = nearest(word, _DIRECTIVES)
+                hint = nearest(word[:40], _DIRECTIVES)
                 raise self.fail(number, f"{word[:40]!r} is not combinational BLIF; {hint}")
             if (word == ".model") == is_open:
                 raise self.fail(number, "a file holds one .model, and begins with it")
@@ -166,7 +160,7 @@ class _Model:
             elif word == ".outputs":
                 self.outputs += words[1:]
             ended = word == ".end"
-        if not ended:
+        if whole and not ended:
             raise self.fail(number, "the file is cut short: it has no .end")
 
     def _names(self, number: int, words: list[str]) -> None:
@@ -177,126 +171,129 @@ class _Model:
                 number, f"a table of {len(words) - 1} inputs; at most {MAX_TABLE_INPUTS} are read"
             )
         signals = self.signals
-        *inputs, output = [signals.setdefault(word, len(signals)) for word in words]
-        first = self._defined.setdefault(output, number)
+        self._operands = [signals.setdefault(word, len(signals)) for word in words]
+        self.seen += [number] * (len(signals) - len(self.seen))
+        first = self._defined.setdefault(self._operands[-1], number)
         if first != number:
-            raise self.fail(number, f"{words[-1]!r} is defined again (first in line {first})")
-        self.target.append(output)
-        self.line.append(number)
-        self.fanin += inputs
-        self.ptr.append(len(self.fanin))
-        self.tables.append(0)
-        self._phase = ""
+            raise self.fail(number, f"{words[-1][:60]!r} is defined again (first in line {first})")
+        self._table, self._phase = 0, ""
 
     def _cover(self, number: int, words: list[str]) -> None:
-        n_inputs = self.ptr[-1] - self.ptr[-2]
+        n_inputs = len(self._operands) - 1
         cube, value = (words[0] if len(words) == 2 else "", words[-1])
         if len(words) > 2 or value not in ("0", "1") or len(cube) != n_inputs:
             line = " ".join(words)[:60]
             raise self.fail(number, f"{line!r} is no cover line for {n_inputs} inputs")
-        mask = _minterms(cube)
+        mask = minterms(cube)
         if mask is None:
             raise self.fail(number, f"{cube!r} holds something else than 0, 1 and -")
         if self._phase not in ("", value):
             raise self.fail(number, "a cover mixes on-set and off-set")
         self._phase = value
-        self.tables[-1] |= mask
+        self._table |= mask
 
     def _close(self) -> None:
+        k = len(self._operands) - 1
         if self._phase == "0":
-            self.tables[-1] ^= (1 << (1 << (self.ptr[-1] - self.ptr[-2]))) - 1
+            self._table ^= (1 << (1 << k)) - 1
+        self.define(self._operands, steps_of(k, self._table))
+        number = self._defined[self._operands[-1]]
+        self.line += [number] * (len(self.columns[0]) - len(self.line))
 
-    def ordered(self) -> list[int]:
-        """Numbers of the tables in topological order; complains of cycles and undefined names."""
+    def define(self, operands: list[int], steps: Steps) -> None:
+        """Append the definitions of a table; hidden signals of longer ones count from -2 down."""
+        k = len(operands) - 1
+        numbers = operands[:k]
+        targets, tables, lefts, rights = self.columns
+        for tt, a, b in steps[:-1]:
+            self.n_hidden += 1
+            numbers.append(-1 - self.n_hidden)
+            targets.append(numbers[-1])
+            tables.append(tt)
+            lefts.append(numbers[a])
+            rights.append(numbers[b])
+        tt, a, b = steps[-1]
+        targets.append(operands[k])
+        tables.append(tt)
+        lefts.append(numbers[a] if a >= 0 else -1)
+        rights.append(numbers[b] if b >= 0 else -1)
+
+    def netlist(self, columns: Sequence[npt.ArrayLike], n_hidden: int) -> Netlist:
+        """The gates of (target, tt, a, b); UnsoundError where signals are not defined once."""
         signals = self.signals
         sources = [signals.setdefault(name, len(signals)) for name in self.inputs]
-        results = [signals.setdefault(name, len(signals)) for name in self.outputs]
+        results = [2 * signals.setdefault(name, len(signals)) for name in self.outputs]
         if len(set(sources)) < len(sources):
             raise self.fail(1, "an input is listed twice in .inputs")
-        # -2: nothing defines the signal, -1: an input, else the table that does
-        owner = np.full(len(signals), -2, np.int64)
-        owner[np.array(self.target, np.int64)] = np.arange(len(self.target))
-        again = owner[sources] >= 0
-        if again.any():
-            name = self.inputs[int(np.argmax(again))]
-            line = self.line[int(owner[signals[name]])]
-            raise self.fail(line, f"input {name!r} is defined again")
-        owner[sources] = -1
-        ptr = np.array(self.ptr, np.int64)
-        fanin = owner[np.array(self.fanin, np.int64)]
-        names = list(signals)
-        if (fanin == -2).any():
-            place = int(np.argmax(fanin == -2))
-            table = int(np.searchsorted(ptr, place, side="right")) - 1
-            name = names[self.fanin[place]]
-            raise self.fail(self.line[table], f"{name!r} is read, but never defined")
-        for signal in results:
-            if owner[signal] == -2:
-                raise self.fail(1, f"output {names[signal]!r} is never defined")
-        level = levels_of(fanin, ptr)
-        if (level < 0).any():
-            table = int(np.argmax(level < 0))
-            name = names[self.target[table]]
-            raise self.fail(self.line[table], f"{name!r} is on a cycle or above one")
-        order: list[int] = np.argsort(level, kind="stable").tolist()
-        return order
+        n_named = len(signals)
+
+        def column(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+            array = np.asarray(values, np.int64)
+            return np.where(array < -1, n_named - 2 - array, array)
+
+        target, tt, a, b = map(column, columns)
+        # what a table does not depend on must be a signal all the same
+        is_missing = np.ones(n_named + n_hidden, np.bool_)
+        is_missing[target] = is_missing[sources] = is_missing[np.array(results, np.int64) >> 1] = 0
+        if is_missing.any():
+            raise UnsoundError("undefined", _NO_DEFINITION, int(np.argmax(is_missing)))
+        return assemble(
+            n_named + n_hidden,
+            sources,
+            Definitions(target, tt, a, b),
+            results,
+            names=Names(inputs=tuple(self.inputs), outputs=tuple(self.outputs)),
+        )
+
+    def complaint(self, error: UnsoundError) -> ModelFileError:
+        """What `netlist` found, in words."""
+        names = list(self.signals)
+        # a hidden signal is on a cycle exactly if the table that it belongs to is
+        name = names[error.signal][:60] if error.signal < len(names) else "a signal"
+        if error.definition == _NO_DEFINITION:
+            return self.fail(self.seen[error.signal], f"{name!r} is read, but never defined")
+        if error.definition < 0:
+            return self.fail(1, f"output {name!r} is never defined")
+        line = self.line[error.definition]
+        match error.problem:
+            case "undefined":
+                return self.fail(line, f"{name!r} is read, but never defined")
+            case "input":
+                return self.fail(line, f"input {name!r} is defined again")
+            case _:
+                return self.fail(line, f"{name!r} is on a cycle or above one")
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """(line number, line) without comments and empty lines, continuations joined."""
-    joined, start = "", 0
+    parts: list[str] = []
+    start = 0
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.split("#", maxsplit=1)[0].rstrip()
-        start = start if joined else number
+        start = start if parts else number
         if line.endswith("\\"):
-            joined += line[:-1] + " "
+            parts.append(line[:-1])
             continue
-        line = joined + line
-        joined = ""
+        line = " ".join([*parts, line])
+        parts = []
         if line.strip():
             yield start, line.strip()
-    if joined.strip():
-        yield start, joined.strip()
+    if "".join(parts).strip():
+        yield start, " ".join(parts).strip()
 
 
-class _Gates:
-    """Grows the columns of two-input gates; signals are literals."""
+def _read_plainly(path: Path, text: str) -> Netlist | None:
+    """Read a file whose tables are all written in the plainest way; None for any other.
 
-    def __init__(self, first_gate: int) -> None:
-        self.first_gate = first_gate
-        self.columns: list[tuple[int, int, int]] = []
-
-    def gate(self, tt: int, a: int, b: int) -> int:
-        tt = _COMPLEMENTED[2 * (a & 1) + (b & 1)][tt]
-        self.columns.append((tt, a >> 1, b >> 1))
-        return 2 * (self.first_gate + len(self.columns) - 1)
-
-    def table(self, table: int, inputs: tuple[int, ...]) -> int:
-        """Literal of a k-input table, by Shannon expansion on its most significant input."""
-        if len(inputs) == 0:
-            return table & 1
-        half = 1 << (len(inputs) - 1)
-        f1, f0 = table >> half, table & ((1 << half) - 1)
-        if f0 == f1:
-            return self.table(f0, inputs[1:])
-        full = (1 << half) - 1
-        if {f0, f1} == {0, full}:
-            return inputs[0] ^ (f0 & 1)
-        if len(inputs) == 2:
-            return self.gate(table, *inputs)
-        top, rest = inputs[0], inputs[1:]
-        if f0 ^ f1 == full:
-            return self.gate(TT_XOR, top, self.table(f0, rest))
-        if f0 == 0:
-            return self.gate(TT_AND, top, self.table(f1, rest))
-        if f1 == 0:
-            return self.gate(TT_AND, top ^ 1, self.table(f0, rest))
-        if f0 == full:
-            return self.gate(TT_OR, top ^ 1, self.table(f1, rest))
-        if f1 == full:
-            return self.gate(TT_OR, top, self.table(f0, rest))
-        low, high = self.table(f0, rest), self.table(f1, rest)
-        return self.gate(TT_OR, self.gate(TT_AND, top, high), self.gate(TT_AND, top ^ 1, low))
+    Says nothing about what is wrong: the line by line reader does.
+    """
+    start = text.find("\n.names ") + 1
+    if start == 0:
+        return None
+    model = _Model(path)
+    model.read(_logical_lines(text[:start]), whole=False)
+    tables = read_plain_tables(text, start, model.signals)
+    return None if tables is None else model.netlist(tables.columns, tables.n_hidden)
 
 
 def read_blif(path: Path | str) -> Netlist:
@@ -312,22 +309,15 @@ def read_blif(path: Path | str) -> Netlist:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path}: not a BLIF file, it is no UTF-8 text") from error
+    try:
+        net = _read_plainly(path, text)
+    except UnsoundError:
+        net = None
+    if net is not None:
+        return net
     model = _Model(path)
-    model.read(text)
-    order = model.ordered()
-    lit = [0] * len(model.signals)
-    for i, name in enumerate(model.inputs, start=1):
-        lit[model.signals[name]] = 2 * i
-    gates = _Gates(1 + len(model.inputs))
-    for t in order:
-        operands = tuple(lit[signal] for signal in model.fanin[model.ptr[t] : model.ptr[t + 1]])
-        lit[model.target[t]] = gates.table(model.tables[t], operands)
-    columns = np.array(gates.columns, np.int64).reshape(-1, 3)
-    return from_columns(
-        len(model.inputs),
-        columns[:, 0].astype(np.uint8),
-        columns[:, 1].astype(np.int32),
-        columns[:, 2].astype(np.int32),
-        np.array([lit[model.signals[name]] for name in model.outputs], np.int64),
-        names=Names(inputs=tuple(model.inputs), outputs=tuple(model.outputs)),
-    )
+    model.read(_logical_lines(text))
+    try:
+        return model.netlist(model.columns, model.n_hidden)
+    except UnsoundError as error:
+        raise model.complaint(error) from error

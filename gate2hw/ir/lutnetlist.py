@@ -19,7 +19,14 @@ import numpy.typing as npt
 from gate2hw.errors import IRError
 from gate2hw.ir.netlist import Circuit, Encoder, Head, Names, Netlist, Sites, frozen_array
 from gate2hw.ir.store import LUTNETLIST_FORMAT, load_circuit, save_circuit
-from gate2hw.ir.verify import first_bad, gate_text, verify_columns, verify_ends, verify_operands
+from gate2hw.ir.verify import (
+    first_bad,
+    gate_text,
+    verify_columns,
+    verify_ends,
+    verify_netlist,
+    verify_operands,
+)
 
 __all__ = [
     "MAX_LUT_INPUTS",
@@ -29,6 +36,7 @@ __all__ = [
     "lsb_first_init",
     "save_lutnetlist",
     "table_mask",
+    "to_netlist",
 ]
 
 MAX_LUT_INPUTS = 6
@@ -156,6 +164,41 @@ def from_netlist(net: Netlist, k: int = 4) -> LutNetlist:
     )
     luts.verify()
     return luts
+
+
+def to_netlist(luts: LutNetlist) -> Netlist:
+    """Return `luts`, of at most two inputs each, as gates: the inverse of `from_netlist`.
+
+    Same nodes, levels, outputs; a LUT of one input becomes a wire or inverter that reads it twice.
+    Stages are dropped. Raises IRError where a LUT has more than two inputs; those are gates only
+    after an expansion.
+    """
+    if (luts.n_used > 2).any():
+        gate = first_bad(luts.n_used > 2)
+        raise IRError(
+            f"{gate_text(luts, gate)}: a LUT of {luts.n_used[gate]} inputs is not one gate"
+        )
+    single = luts.n_used < 2
+    # f(0) to addresses 0 and 1, f(1) to 2 and 3
+    low, high = luts.init & np.uint64(1), (luts.init >> np.uint64(1)) & np.uint64(1)
+    tt = np.where(single, low * np.uint64(3) + high * np.uint64(12), luts.init)
+    in1 = luts.fanin[:, min(1, luts.k - 1)]
+    net = Netlist(
+        luts.n_inputs,
+        tt.astype(np.uint8),
+        luts.fanin[:, 0],
+        np.where(single, luts.fanin[:, 0], in1),
+        luts.level_ptr,
+        luts.outputs,
+        head=luts.head,
+        encoder=luts.encoder,
+        origin=luts.origin,
+        sites=luts.sites,
+        names=luts.names,
+        digest=luts.digest,
+    )
+    verify_netlist(net)
+    return net
 
 
 def save_lutnetlist(path: Path | str, net: LutNetlist) -> None:

@@ -18,22 +18,14 @@ import numpy.typing as npt
 
 from gate2hw.errors import InputError, IRError
 from gate2hw.ir.builder import from_columns
-from gate2hw.ir.gates import EXPRESSIONS
+from gate2hw.ir.byte_lines import choices, join_lines, numerals
 from gate2hw.ir.netlist import Netlist
+from gate2hw.ir.verilog_lines import TEMPLATES, gate_lines, names
 
 __all__ = ["VerilogGates", "check_gate_registers", "read_gates", "write_gates"]
 
-_LINES_PER_WRITE: Final = 4096
-
-
-def _template(expression: str) -> str:
-    """The Verilog expression as a format string: {0} stands for a, {1} for b."""
-    if expression in ("0", "1"):
-        return f"1'b{expression}"
-    return re.sub(r"\b[ab]\b", lambda match: "{0}" if match[0] == "a" else "{1}", expression)
-
-
-_TEMPLATES: Final = tuple(_template(expression) for expression in EXPRESSIONS)
+_LINES_PER_WRITE: Final = 1 << 13
+_SIGN: Final = choices(["n", "~n"])
 
 
 def check_gate_registers(net: Netlist, gate_registers: Iterable[int]) -> tuple[int, ...]:
@@ -61,6 +53,8 @@ class _Stages:
 
 
 def _stages(net: Netlist, levels: tuple[int, ...]) -> _Stages:
+    if not levels:
+        return _Stages(np.broadcast_to(np.int64(0), net.n_nodes), ())
     cuts = np.array(levels, np.int64)
     stage = np.searchsorted(cuts, net.node_level, side="left").astype(np.int64)
     last = stage.copy()
@@ -73,40 +67,50 @@ def _stages(net: Netlist, levels: tuple[int, ...]) -> _Stages:
     return _Stages(stage, cross)
 
 
-def _name(node: int, delay: int) -> str:
-    return f"n{node}_r{delay}" if delay else f"n{node}"
+def _blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    for low in range(start, stop, _LINES_PER_WRITE):
+        yield low, min(low + _LINES_PER_WRITE, stop)
 
 
-def _write_lines(file: TextIO, lines: Iterable[str]) -> None:
-    lines = iter(lines)
-    while chunk := "".join(itertools.islice(lines, _LINES_PER_WRITE)):
-        file.write(chunk)
-
-
-def _gate_lines(net: Netlist, stages: _Stages, start: int, stop: int) -> Iterator[str]:
+def _write_gates(file: TextIO, net: Netlist, stages: _Stages, start: int, stop: int) -> None:
     first = net.first_gate
-    here = stages.stage[first + start : first + stop]
-    in0, in1 = net.in0[start:stop], net.in1[start:stop]
-    delay0 = np.where(in0 > 0, here - stages.stage[in0], 0)
-    delay1 = np.where(in1 > 0, here - stages.stage[in1], 0)
-    columns = (net.tt[start:stop], in0, delay0, in1, delay1)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    for node, (tt, a, delay_a, b, delay_b) in enumerate(rows, start=first + start):
-        expression = _TEMPLATES[tt].format(_name(a, delay_a), _name(b, delay_b))
-        yield f"  wire n{node} = {expression};\n"
+    for low, high in _blocks(start, stop):
+        operands = (net.in0[low:high], net.in1[low:high])
+        delays = None
+        if stages.cross:
+            here = stages.stage[first + low : first + high]
+            delays = [np.where(node > 0, here - stages.stage[node], 0) for node in operands]
+        file.write(gate_lines(first + low, net.tt[low:high], operands, delays))
 
 
-def _register_lines(stages: _Stages, number: int) -> Iterator[str]:
+def _write_registers(file: TextIO, stages: _Stages, number: int) -> None:
     """The registers between stage `number` and the next."""
-    nodes = stages.cross[number].tolist()
-    delays = (number - stages.stage[stages.cross[number]]).tolist()
-    for node, delay in zip(nodes, delays, strict=True):
-        yield f"  reg {_name(node, delay + 1)};\n"
-    if nodes:
-        yield "  always @(posedge clk) if (ce) begin\n"
-        for node, delay in zip(nodes, delays, strict=True):
-            yield f"    {_name(node, delay + 1)} <= {_name(node, delay)};\n"
-        yield "  end\n"
+    nodes = stages.cross[number]
+    delays = number - stages.stage[nodes]
+    parts = [(nodes[low:high], delays[low:high]) for low, high in _blocks(0, len(nodes))]
+    for node, delay in parts:
+        file.write(join_lines("  reg n", *names(node, delay + 1), ";\n"))
+    if parts:
+        file.write("  always @(posedge clk) if (ce) begin\n")
+        for node, delay in parts:
+            target, source = names(node, delay + 1), names(node, delay)
+            file.write(join_lines("    n", *target, " <= n", *source, ";\n"))
+        file.write("  end\n")
+
+
+def _write_inputs(file: TextIO, used: npt.NDArray[np.int64]) -> None:
+    for low, high in _blocks(0, len(used)):
+        bit = numerals(np.arange(low, high))
+        file.write(join_lines("  wire n", numerals(1 + used[low:high]), " = x[", bit, "];\n"))
+
+
+def _write_outputs(file: TextIO, net: Netlist, stages: _Stages) -> None:
+    for low, high in _blocks(0, net.n_outputs):
+        bit, literal = numerals(np.arange(low, high)), net.outputs[low:high]
+        node = literal >> 1
+        delay = np.where(node > 0, len(stages.cross) - stages.stage[node], 0)
+        signal = [_SIGN[literal & 1], *names(node, delay)]
+        file.write(join_lines("  assign y[", bit, "] = ", *signal, ";\n"))
 
 
 def write_gates(
@@ -137,25 +141,16 @@ def write_gates(
     )
     if net.fan_out[0]:
         file.write("  wire n0 = 1'b0;\n")
-    _write_lines(file, (f"  wire n{1 + i} = x[{u}];\n" for u, i in enumerate(used.tolist())))
+    _write_inputs(file, used)
     crossed = 0
     for level, (start, stop) in enumerate(net.levels()):
         while crossed < len(levels) and levels[crossed] <= level:
-            _write_lines(file, _register_lines(stages, crossed))
+            _write_registers(file, stages, crossed)
             crossed += 1
-        _write_lines(file, _gate_lines(net, stages, start, stop))
+        _write_gates(file, net, stages, start, stop)
     for number in range(crossed, len(levels)):
-        _write_lines(file, _register_lines(stages, number))
-    node = net.outputs >> 1
-    delay = np.where(node > 0, len(levels) - stages.stage[node], 0)
-    rows = zip(node.tolist(), delay.tolist(), (net.outputs & 1).tolist(), strict=True)
-    _write_lines(
-        file,
-        (
-            f"  assign y[{o}] = {'~' if flip else ''}{_name(n, d)};\n"
-            for o, (n, d, flip) in enumerate(rows)
-        ),
-    )
+        _write_registers(file, stages, number)
+    _write_outputs(file, net, stages)
     if not net.n_outputs:
         file.write("  assign y[0] = 1'b0;\n")
     file.write("endmodule\n")
@@ -188,7 +183,7 @@ _OUTPUT: Final = re.compile(rf"  assign y\[(\d+)\] = (~?)({_SIGNAL}|1'b0);")
 def _functions() -> dict[str, tuple[int, tuple[int, ...]]]:
     """Normalised expression (signals as $) to its truth table and the operands it reads."""
     functions: dict[str, tuple[int, tuple[int, ...]]] = {}
-    for tt, template in enumerate(_TEMPLATES):
+    for tt, template in enumerate(TEMPLATES):
         slots = tuple(int(slot) for slot in re.findall(r"\{(\d)\}", template))
         # "a" and "b" alone look the same; the reader calls both A, which computes the same.
         if len(slots) != 1 or slots == (0,):

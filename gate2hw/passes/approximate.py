@@ -10,6 +10,7 @@ with the training samples as the only inputs that count; near misses by locality
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -38,12 +39,14 @@ N_BANDS: Final = 12
 FIRST_BATCH: Final = 8
 PATIENCE: Final = 32
 """After so many single replacements in a row that cost too much, it is over."""
+CURVE_STEP: Final = 0.02
+"""A point of the curve costs a technology mapping."""
 _BATCH_SHARE: Final = 0.05
 
 
 @dataclass(frozen=True)
 class Point:
-    """A step of the curve: `n_replaced` signals so far, gates, `cost`, and the score."""
+    """A place on the curve: `n_replaced` signals so far, gates, `cost`, and the score."""
 
     n_replaced: int
     n_gates: int
@@ -54,7 +57,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Approximation:
-    """The netlist, and the curve from the exact netlist (first point) to it (last point)."""
+    """The netlist, and the curve from the exact netlist (first point) to it (last point).
+
+    Between them stands a point wherever another `CURVE_STEP` of the gates was gone.
+    """
 
     net: Netlist
     curve: tuple[Point, ...]
@@ -212,19 +218,23 @@ def approximate(
     exact = score(net)
     floor = exact - budget - 1e-12
     curve = [Point(0, net.n_gates, net.n_outputs, cost(net), exact)]
-    n_replaced, batch, start_gates = 0, FIRST_BATCH, net.n_gates
-    while net.n_gates:
-        found = _candidates(net, words, mask, seed + len(curve))
-        step = _step(net, found, batch, score, floor)
+    n_replaced, batch, start_gates, reached = 0, FIRST_BATCH, net.n_gates, exact
+    for round_number in itertools.count():
+        found = _candidates(net, words, mask, seed + round_number)
+        step = _step(net, found, batch, score, floor) if net.n_gates else None
+        is_last = step is None
+        if n_replaced > curve[-1].n_replaced and (
+            is_last or net.n_gates <= curve[-1].n_gates - CURVE_STEP * start_gates
+        ):
+            curve.append(Point(n_replaced, net.n_gates, net.n_outputs, cost(net), reached))
         if step is None:
-            break
+            return Approximation(net, tuple(curve))
         net, taken, reached, batch = step
         n_replaced += taken
-        curve.append(Point(n_replaced, net.n_gates, net.n_outputs, cost(net), reached))
         if progress is not None:
             done = start_gates - net.n_gates
             progress(done, start_gates, f"{net.n_gates:,} gates at {100 * reached:.2f} %")
-    return Approximation(net, tuple(curve))
+    raise AssertionError("unreachable")
 
 
 def _step(

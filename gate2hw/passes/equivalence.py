@@ -1,40 +1,55 @@
-"""Proof that two netlists compute the same, on all input codes, by ABC `cec`.
+"""Proof that two netlists compute the same, on all input codes or all legal ones, by ABC `cec`.
 
 Popcounts do not go to the SAT solver: `alignment` says which signals must be equal for the scores
-to be equal, and those obligations are proved.
+to be equal, and those obligations are proved: in one run of ABC up to a size, beyond it in windows
+(`proof_parts`), with many random vectors (`proof_vectors`) beside.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from gate2hw.errors import InputError, ToolFailedError
-from gate2hw.ir.aiger import write_aiger
+from gate2hw.errors import InputError, ToolFailedError, ToolTimeoutError
+from gate2hw.ir.aiger import read_aiger, write_aiger
+from gate2hw.ir.care import CareSet, check_care, legalised
 from gate2hw.ir.netlist import Head, Names, Netlist
-from gate2hw.ir.simulate import pack, random_words, scores_of_bits, simulate, unpack
-from gate2hw.passes.alignment import align
-from gate2hw.tools.abc import cec
+from gate2hw.ir.simulate import pack, scores_of_bits, simulate, unpack
+from gate2hw.passes.alignment import Alignment, align, score_difference_form
+from gate2hw.passes.proof_parts import prove_parts
+from gate2hw.passes.proof_vectors import draw_words, features_of, first_difference, legal_code
+from gate2hw.passes.proof_window import side_by_side
+from gate2hw.tools.abc import CecResult, cec, run_script
 
 __all__ = ["Proof", "prove_equal"]
 
 Result: TypeAlias = Literal["equivalent", "different", "undecided"]
 Bits: TypeAlias = npt.NDArray[np.bool_]
+Ints: TypeAlias = npt.NDArray[np.int64]
 
 N_WORDS = 16
+WHOLE_GATES = 2_000_000
+"""Gates of both sides together up to which ABC is given the whole."""
+N_VECTORS = 1_000_000
+"""Random vectors where the netlists are larger than that."""
+_GUESS_ROUNDS, _GUESS_WORDS = 4, 8
+_MOST_ALIGNMENTS = 8
 
 
 @dataclass(frozen=True)
 class Proof:
     """A verdict; `counterexample` (I,) bool is an input on which scores or outputs differ.
 
-    `method` says how the verdict was found, `n_obligations` how many pairs of signals were
-    compared, `reason` why there is no verdict.
+    `method` says how the verdict was found and `coverage` what of the netlists it covers:
+    partitions proved and random vectors run, never more than was done. `n_obligations` is how
+    many pairs of signals were compared, `n_undecided` for how many of them there is no verdict,
+    `reason` why. `features` (*shape) int64 are values whose code the counter-example is, where
+    the netlists have an encoder and there are such values.
     """
 
     result: Result
@@ -43,6 +58,19 @@ class Proof:
     time_s: float
     n_obligations: int = 0
     reason: str = ""
+    coverage: str = ""
+    n_undecided: int = 0
+    features: Ints | None = None
+
+    def example(self) -> str:
+        """The counter-example in words: feature values, if there are any, and input bits."""
+        if self.counterexample is None:
+            return ""
+        bits = "".join(map(str, self.counterexample.astype(int).tolist()))
+        if self.features is None:
+            return f"input bits {bits}"
+        values = " ".join(map(str, self.features.ravel().tolist()))
+        return f"input features [{values}] (input bits {bits})"
 
 
 def _check_interface(a: Netlist, b: Netlist) -> None:
@@ -65,75 +93,220 @@ def _check_interface(a: Netlist, b: Netlist) -> None:
         raise InputError("netlists with different encoders cannot be compared input by input")
 
 
-def _circuit(net: Netlist, outputs: npt.NDArray[np.int64]) -> Netlist:
+def _circuit(net: Netlist, outputs: Ints) -> Netlist:
     """A plain circuit with the gates of `net` and other outputs."""
     names = Names(inputs=net.names.inputs)
     return net.with_(outputs=outputs, head=Head.none(len(outputs)), names=names)
 
 
-def _differs(a: Netlist, b: Netlist, bits: Bits) -> npt.NDArray[np.int64]:
+def _differs(a: Netlist, b: Netlist, bits: Bits, relative: bool = False) -> Ints:
     """Numbers of the samples in `bits` (N, I) on which scores (or plain outputs) differ."""
     if a.n_classes:
-        differs = scores_of_bits(a, bits) != scores_of_bits(b, bits)
-    else:
-        words = pack(bits)
-        differs = unpack(simulate(a, words) ^ simulate(b, words), len(bits))
-    return np.flatnonzero(differs.any(axis=1))
+        left, right = scores_of_bits(a, bits), scores_of_bits(b, bits)
+        if relative:
+            left, right = score_difference_form(left), score_difference_form(right)
+        return np.flatnonzero((left != right).any(axis=1))
+    words = pack(bits)
+    return np.flatnonzero(unpack(simulate(a, words) ^ simulate(b, words), len(bits)).any(axis=1))
+
+
+class _Comparison:
+    """One call of `prove_equal`: the two netlists, how they are compared, and the clock."""
+
+    def __init__(
+        self,
+        a: Netlist,
+        b: Netlist,
+        work_dir: Path,
+        timeout_s: float,
+        seed: int,
+        care: CareSet,
+        relative: bool,
+    ) -> None:
+        self.a, self.b = a, b
+        self.work_dir, self.timeout_s, self.seed = work_dir, timeout_s, seed
+        self.care, self.relative = care, relative
+        self.clock = time.perf_counter()
+        self.patterns: Bits = np.zeros((0, a.n_inputs), bool)
+
+    def verdict(
+        self,
+        result: Result,
+        method: str,
+        *,
+        example: Bits | None = None,
+        n: int = 0,
+        reason: str = "",
+        coverage: str = "",
+        n_undecided: int = 0,
+    ) -> Proof:
+        features = None
+        if example is not None and self.a.encoder is not None:
+            features = features_of(self.a.encoder, example)
+        time_s = time.perf_counter() - self.clock
+        return Proof(
+            result, method, example, time_s, n, reason, coverage or method, n_undecided, features
+        )
+
+    def decide(self, a: Netlist, b: Netlist) -> CecResult:
+        """ABC's verdict on two plain circuits, in the time that is left."""
+        paths = self.work_dir / "before.aig", self.work_dir / "after.aig"
+        for side, path in zip((a, b), paths, strict=True):
+            write_aiger(side, path, symbols=False)
+        left_s = self.timeout_s - (time.perf_counter() - self.clock)
+        if left_s <= 0:
+            return CecResult("undecided", None, 0.0, "")
+        return cec(*paths, timeout_s=left_s)
+
+    def sort_out(self, a: Netlist, b: Netlist) -> Bits:
+        """(O,) bool: the outputs of two plain circuits that ABC's `fraig` makes one signal."""
+        path, swept = self.work_dir / "both.aig", self.work_dir / "swept.aig"
+        write_aiger(side_by_side(a, b), path, symbols=False)
+        left_s = self.timeout_s - (time.perf_counter() - self.clock)
+        if left_s <= 0:
+            return np.zeros(a.n_outputs, bool)
+        try:
+            run_script(
+                ["read_aiger both.aig", "strash", "fraig", "write_aiger swept.aig"],
+                inputs={"both.aig": path},
+                outputs={"swept.aig": swept},
+                timeout_s=left_s,
+            )
+        except ToolTimeoutError:
+            return np.zeros(a.n_outputs, bool)
+        left, right = np.split(read_aiger(swept).outputs, 2)
+        same: Bits = left == right
+        return same
+
+    def run(self) -> Proof:
+        rng = np.random.default_rng(self.seed)
+        words = draw_words(self.a, self.care, N_WORDS, rng)
+        bits = unpack(words, 64 * N_WORDS)
+        bad = _differs(self.a, self.b, bits, self.relative)
+        if len(bad):
+            return self.verdict("different", "random simulation", example=bits[bad[0]])
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        proof = None
+        for _ in range(_MOST_ALIGNMENTS):
+            known = len(self.patterns)
+            alignment = align(
+                self.a,
+                self.b,
+                relative=self.relative,
+                care=self.care,
+                patterns=self.patterns if known else None,
+            )
+            if alignment is None:
+                break
+            proof = self._prove(alignment)
+            if len(self.patterns) == known:
+                return proof
+        reason = "the heads differ in a way that could not be put down to equal signals"
+        if proof is not None:
+            return replace(proof, time_s=time.perf_counter() - self.clock)
+        return self.verdict("undecided", f"{64 * N_WORDS} random inputs", reason=reason)
+
+    def _prove(self, alignment: Alignment) -> Proof:
+        """Prove the obligations; an input that refutes them, not the scores, goes to `patterns`."""
+        if len(alignment.a) == 0:
+            return self.verdict("equivalent", "arithmetic of the biases")
+        sides = (
+            _circuit(alignment.net_a, alignment.a),
+            _circuit(alignment.net_b, alignment.b),
+        )
+        if self.care == "thermometer":
+            sides = legalised(sides[0]), legalised(sides[1])
+        else:
+            sides = sides[0].with_(encoder=None), sides[1].with_(encoder=None)
+        if sum(side.n_gates for side in sides) > WHOLE_GATES:
+            return self._in_parts(*sides)
+        n = len(alignment.a)
+        answer = self.decide(*sides)
+        if answer.status == "equivalent":
+            return self.verdict("equivalent", "abc cec", n=n)
+        if answer.status == "different" and answer.counterexample is not None:
+            if len(answer.counterexample) != self.a.n_inputs:
+                raise ToolFailedError(
+                    f"abc gave a counter-example of {len(answer.counterexample)} bits "
+                    f"for {self.a.n_inputs} inputs"
+                )
+            example = np.array(answer.counterexample, dtype=bool)
+            return self._replay(*sides, example, "abc cec, replayed", n)
+        if time.perf_counter() - self.clock < self.timeout_s:
+            return self._in_parts(*sides)
+        reason = f"ABC reached no verdict in {self.timeout_s:g} s"
+        return self.verdict("undecided", "abc cec", n=n, reason=reason, n_undecided=n)
+
+    def _replay(self, a: Netlist, b: Netlist, free: Bits, method: str, n: int) -> Proof:
+        """The verdict that a counter-example of the obligations gives, run through both sides."""
+        if not len(_differs(a, b, free[None])):
+            raise ToolFailedError(
+                "abc's counter-example does not replay: both netlists agree on it"
+            )
+        example = free
+        if self.care == "thermometer" and self.a.encoder is not None:
+            example = legal_code(self.a.encoder, free)
+        if len(_differs(self.a, self.b, example[None], self.relative)):
+            return self.verdict("different", method, example=example, n=n)
+        self.patterns = np.concatenate([self.patterns, example[None]])
+        reason = "outputs differ on an input where the scores agree"
+        return self.verdict("undecided", method, n=n, reason=reason, n_undecided=n)
+
+    def _in_parts(self, a: Netlist, b: Netlist) -> Proof:
+        """Prove the obligations, outputs of `a` and `b`, in windows, and run random vectors."""
+        n = a.n_outputs
+        done, example = first_difference(
+            a, b, self.a, self.care, n_vectors=N_VECTORS, seed=self.seed + 1
+        )
+        vectors = f"{done:,} random vectors"
+        if example is not None:
+            return self._replay(a, b, example, f"{vectors}, replayed", n)
+        rng = np.random.default_rng(self.seed + 2)
+        rounds = [draw_words(self.a, self.care, _GUESS_WORDS, rng) for _ in range(_GUESS_ROUNDS)]
+        parts = prove_parts(a, b, rounds=rounds, decide=self.decide, sort_out=self.sort_out)
+        if parts.example is not None:
+            return self._replay(a, b, parts.example, "abc cec in windows, replayed", n)
+        n_bad = len(parts.undecided)
+        coverage = (
+            f"abc cec, {parts.n_windows:,} windows, {parts.n_cuts:,} cut points: "
+            f"{n - n_bad:,} of {n:,} signals proved; {vectors}"
+        )
+        if not n_bad:
+            return self.verdict("equivalent", "abc cec in windows", n=n, coverage=coverage)
+        reason = f"ABC reached no verdict about {n_bad:,} of {n:,} signals in {self.timeout_s:g} s"
+        return self.verdict(
+            "undecided",
+            "abc cec in windows",
+            n=n,
+            reason=reason,
+            coverage=coverage,
+            n_undecided=n_bad,
+        )
 
 
 def prove_equal(
-    a: Netlist, b: Netlist, *, work_dir: Path, timeout_s: float, seed: int = 0
+    a: Netlist,
+    b: Netlist,
+    *,
+    work_dir: Path,
+    timeout_s: float,
+    seed: int = 0,
+    care: CareSet = "none",
+    relative: bool = False,
 ) -> Proof:
-    """Prove that `a` and `b` give equal scores (plain circuits: outputs) on all input codes.
+    """Prove that `a` and `b` give equal scores (plain circuits: outputs).
+
+    With `care` ``"thermometer"`` on exactly the legal codes of the encoder, if there is one; with
+    ``"none"`` on all input codes. With `relative` only the differences of scores between classes
+    must be equal, which decide the class.
 
     Random inputs are tried first; then the obligations of `align` go to ABC as `before.aig` and
-    `after.aig` in `work_dir`. A counter-example is replayed on both netlists before it is
-    believed: "different" always comes with an input on which the results differ. Where single
-    outputs differ but the scores on that input do not, the verdict is "undecided".
+    `after.aig` in `work_dir`: whole up to WHOLE_GATES gates, in windows beyond, or where ABC gives
+    up on the whole, and then with N_VECTORS random vectors beside. A counter-example is replayed
+    on both netlists before it is believed: "different" always comes with an input (a legal code,
+    where only these count) on which the results differ. Where single outputs differ but the scores
+    on that input do not, other pairs are looked for; in the end the verdict is "undecided".
     Raises InputError for different interfaces, ToolError where ABC is missing or fails.
     """
     _check_interface(a, b)
-    clock = time.perf_counter()
-
-    def verdict(
-        result: Result, method: str, example: Bits | None = None, n: int = 0, reason: str = ""
-    ) -> Proof:
-        return Proof(result, method, example, time.perf_counter() - clock, n, reason)
-
-    bits = unpack(random_words(a, N_WORDS, np.random.default_rng(seed)), 64 * N_WORDS)
-    bad = _differs(a, b, bits)
-    if len(bad):
-        return verdict("different", "random simulation", bits[bad[0]])
-    alignment = align(a, b)
-    if alignment is None:
-        reason = "the heads differ by more than constants, so outputs could not be paired"
-        return verdict("undecided", f"{64 * N_WORDS} random inputs", reason=reason)
-    n_pairs = len(alignment.a)
-    if n_pairs == 0:
-        return verdict("equivalent", "arithmetic of the biases")
-    work_dir.mkdir(parents=True, exist_ok=True)
-    sides = _circuit(a, alignment.a), _circuit(b, alignment.b)
-    paths = work_dir / "before.aig", work_dir / "after.aig"
-    for side, path in zip(sides, paths, strict=True):
-        write_aiger(side, path, symbols=False)
-    answer = cec(*paths, timeout_s=timeout_s)
-    if answer.status == "undecided":
-        reason = f"ABC reached no verdict in {timeout_s:g} s"
-        return verdict("undecided", "abc cec", n=n_pairs, reason=reason)
-    if answer.status == "equivalent":
-        return verdict("equivalent", "abc cec", n=n_pairs)
-    if answer.counterexample is None:
-        reason = f"ABC says that they differ, but found no input for it in {timeout_s:g} s"
-        return verdict("undecided", "abc cec", n=n_pairs, reason=reason)
-    if len(answer.counterexample) != a.n_inputs:
-        raise ToolFailedError(
-            f"abc gave a counter-example of {len(answer.counterexample)} bits "
-            f"for {a.n_inputs} inputs"
-        )
-    example = np.array(answer.counterexample, dtype=bool)
-    if len(_differs(a, b, example[None])):
-        return verdict("different", "abc cec, replayed", example, n_pairs)
-    if not len(_differs(*sides, example[None])):
-        raise ToolFailedError("abc's counter-example does not replay: both netlists agree on it")
-    reason = "outputs differ on an input where the scores agree"
-    return verdict("undecided", "abc cec, replayed", n=n_pairs, reason=reason)
+    return _Comparison(a, b, work_dir, timeout_s, seed, check_care(care), relative).run()

@@ -1,8 +1,10 @@
 """Runs passes and trusts none: verifies, simulates, times and records each, and can bisect.
 
-After every pass that changed something the netlist is verified, 64 inputs are run through it and
-compared with what the netlist before the pass gave (scores where it has classes, else outputs;
-legal thermometer codes where it has an encoder), and a prover may be asked as well.
+After every pass that changed something the netlist is verified, 256 inputs are run through it and
+compared with what the netlist before the pass gave (scores where it has classes, else outputs),
+and a prover may be asked as well. The inputs are legal thermometer codes where the netlist has an
+encoder whose care set the passes may use, else free bits; where only the class leaves the
+hardware, it is the differences of scores that are compared.
 """
 
 from __future__ import annotations
@@ -10,18 +12,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError, InputError, IRError
+from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import encode, pack, random_features, scores_of_bits, simulate, unpack
 from gate2hw.ir.verify import verify_netlist
+from gate2hw.passes.alignment import score_difference_form
 from gate2hw.passes.dce import dead_inputs
 from gate2hw.passes.equivalence import Proof
-from gate2hw.passes.pipelines import Pass, Pipeline, pipeline
+from gate2hw.passes.pipelines import OutputKind, Pass, Pipeline, pipeline
 
 __all__ = [
     "Bisection",
@@ -37,7 +42,7 @@ __all__ = [
 Progress: TypeAlias = Callable[[int, int, str], None]
 Prove: TypeAlias = Callable[[Netlist, Netlist], Proof]
 
-N_VECTORS = 64
+N_VECTORS = 256
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class PassRecord:
     """What one run of a pass did; `time_s` is the pass alone, `check_time_s` its checks.
 
     `n_vectors` is how many inputs were compared (0 where nothing changed), `proof` the verdict of
-    the prover, None where it was not asked.
+    the prover, `proof_coverage` what it covers, `proof_reason` why there is none; None where it was
+    not asked.
     """
 
     name: str
@@ -59,6 +65,8 @@ class PassRecord:
     changed: bool
     n_vectors: int
     proof: str | None = None
+    proof_coverage: str | None = None
+    proof_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,16 +90,19 @@ class Bisection:
 
 def pass_name(transform: Pass) -> str:
     """The name under which a pass is recorded."""
+    while isinstance(transform, partial) and not hasattr(transform, "__name__"):
+        transform = transform.func
     return getattr(transform, "__name__", type(transform).__name__)
 
 
 class _Witness:
-    """64 inputs, drawn once for a pipeline: all zero, all at their maximum, the rest random."""
+    """Inputs, drawn once for a pipeline: all zero, all at their maximum, the rest random."""
 
-    def __init__(self, net: Netlist, seed: int) -> None:
+    def __init__(self, net: Netlist, seed: int, care: CareSet, relative: bool) -> None:
         rng = np.random.default_rng(seed)
+        self.relative = relative
         self.features: npt.NDArray[np.int64] | None = None
-        if net.encoder is not None:
+        if net.encoder is not None and care == "thermometer":
             self.features = random_features(net.encoder, N_VECTORS, rng)
             self.features[0], self.features[1] = 0, net.encoder.max_value
             self.bits = encode(net.encoder, self.features)
@@ -100,13 +111,14 @@ class _Witness:
             self.bits[0], self.bits[1] = False, True
 
     def observe(self, net: Netlist) -> npt.NDArray[Any]:
-        """(64, C) scores, or (64, O) outputs of a plain circuit."""
+        """(256, C) scores or their differences, or (256, O) outputs of a plain circuit."""
         if net.n_classes:
-            return scores_of_bits(net, self.bits)
+            scores = scores_of_bits(net, self.bits)
+            return score_difference_form(scores) if self.relative else scores
         return self.outputs(net)
 
     def outputs(self, net: Netlist) -> npt.NDArray[np.bool_]:
-        """(64, O) bool outputs."""
+        """(256, O) bool outputs."""
         return unpack(simulate(net, pack(self.bits)), N_VECTORS)
 
     def text(self, sample: int) -> str:
@@ -133,7 +145,8 @@ class PassManager:
 
     `prove`, if given, is asked for every pass that changed something; the verdict "different" is
     a CheckFailedError, "undecided" is recorded. `progress` gets (done, total, message), where
-    total is that of the current round.
+    total is that of the current round. With `care` ``"thermometer"`` results count on legal codes
+    of the encoder only; with `relative`, only the differences of scores between classes.
     """
 
     def __init__(
@@ -143,7 +156,11 @@ class PassManager:
         prove: Prove | None = None,
         progress: Progress | None = None,
         seed: int = 0,
+        care: CareSet = "thermometer",
+        relative: bool = False,
     ) -> None:
+        self.care = check_care(care)
+        self.relative = relative
         self.pipeline = passes
         self.prove = prove
         self.progress = progress
@@ -153,10 +170,10 @@ class PassManager:
         """Optimise `net`; CheckFailedError names the pass and the input where one went wrong."""
         verify_netlist(net)
         passes = self.pipeline.passes
-        witness = _Witness(net, self.seed)
+        witness = _Witness(net, self.seed, self.care, self.relative)
         seen = witness.observe(net) if passes else None
         records: list[PassRecord] = []
-        returned: dict[str, Netlist] = {}
+        returned: dict[Pass, Netlist] = {}
         round_number = 0
         is_fixed = not passes
         while not is_fixed:
@@ -165,12 +182,12 @@ class PassManager:
             for number, transform in enumerate(passes):
                 name = pass_name(transform)
                 # passes are idempotent: what one returned and nobody changed since, it would keep
-                if returned.get(name) is net:
+                if returned.get(transform) is net:
                     continue
                 message = f"round {round_number}, {name}: {net.n_gates:,} gates"
                 self._tell(number, len(passes), message)
                 net, record, seen = self._step(transform, net, witness, seen)
-                returned[name] = net
+                returned[transform] = net
                 records.append(record)
             is_fixed = net is at_start or not self.pipeline.until_fixed
         self._tell(len(passes), len(passes), f"{net.n_gates:,} gates, depth {net.depth}")
@@ -208,7 +225,9 @@ class PassManager:
             time.perf_counter() - clock,
             changed,
             N_VECTORS if changed else 0,
-            proof,
+            None if proof is None else proof.result,
+            None if proof is None else proof.coverage or proof.method,
+            None if proof is None else proof.reason,
         )
         return after, record, seen
 
@@ -231,26 +250,24 @@ class PassManager:
             )
 
     @staticmethod
-    def _check_proof(name: str, before: Netlist, after: Netlist, prove: Prove) -> str:
+    def _check_proof(name: str, before: Netlist, after: Netlist, prove: Prove) -> Proof:
         proof = prove(before, after)
         if proof.result == "different":
-            text = ""
-            if proof.counterexample is not None:
-                bits = "".join(map(str, proof.counterexample.astype(int).tolist()))
-                text = f" on input bits {bits}"
+            text = f" on {proof.example()}" if proof.counterexample is not None else ""
             raise CheckFailedError(f"pass {name!r} is proved wrong{text} ({proof.method})")
-        return proof.result
+        return proof
 
 
 def _difference(
     name: str, before: Netlist, after: Netlist, witness: _Witness, seen: Any, now: Any
 ) -> str:
-    """The sentence about the first of the 64 inputs on which a pass changed the result."""
+    """The sentence about the first input on which a pass changed the result."""
     sample, column = (int(i) for i in np.argwhere(seen != now)[0])
     old, new = int(seen[sample, column]), int(now[sample, column])
     if before.n_classes:
         label = before.names.classes[column] if before.names.classes else ""
-        place = f"score {column}" + (f" ({label})" if label else "")
+        what = "score difference" if witness.relative else "score"
+        place = f"{what} {column}" + (f" ({label})" if label else "")
     else:
         place = f"output {column}, from {_driver(before, column)},"
     text = f"pass {name!r} changed {place} from {old} to {new} on {witness.text(sample)}"
@@ -268,12 +285,26 @@ def run_pipeline(
     net: Netlist,
     level: int,
     *,
+    care: CareSet = "thermometer",
+    output: OutputKind = "scores",
     progress: Progress | None = None,
     prove: Prove | None = None,
     seed: int = 0,
 ) -> PipelineResult:
-    """Optimise `net` at level 0..3 under a PassManager; InputError for an unknown level."""
-    return PassManager(pipeline(level), prove=prove, progress=progress, seed=seed).run(net)
+    """Optimise `net` at level 0..3 under a PassManager; InputError for an unknown level.
+
+    `care` says which input codes count, `output` (``"scores"`` or ``"class"``) what leaves the
+    hardware: with ``"class"``, all scores of a sample may shift by the same amount.
+    """
+    manager = PassManager(
+        pipeline(level, care=care, output=output),
+        prove=prove,
+        progress=progress,
+        seed=seed,
+        care=care,
+        relative=output == "class",
+    )
+    return manager.run(net)
 
 
 def bisect(

@@ -45,11 +45,34 @@ def asap_levels(
     `in0`, `in1` (G,) are node ids; gates of block b, ``block_ptr[b] .. block_ptr[b+1]``, read only
     gates of blocks before.
     """
-    level = np.zeros(first_gate + len(in0), np.int32)
-    for start, stop in itertools.pairwise(block_ptr.tolist()):
-        highest = np.maximum(level[in0[start:stop]], level[in1[start:stop]])
-        np.add(highest, 1, out=level[first_gate + start : first_gate + stop])
-    return level[first_gate:]
+    gates = np.arange(len(in0))
+    return _levels_of_kept(first_gate, gates, in0, in1, block_ptr).astype(np.int32)
+
+
+def _levels_of_kept(
+    first_gate: int,
+    kept: npt.NDArray[np.int64],
+    in0: npt.NDArray[np.int32],
+    in1: npt.NDArray[np.int32],
+    block_ptr: npt.NDArray[np.int64],
+) -> npt.NDArray[np.integer[Any]]:
+    """Level 1..L of each gate of `kept` (K,), which reads kept gates only; others are not there.
+
+    `in0`, `in1` (K,) are node ids, `block_ptr` cuts `kept` into blocks. The type is the narrowest
+    that holds the number of blocks: levels are read at random, and a byte each they stay in the
+    caches for longer.
+    """
+    dtype = np.min_scalar_type(len(block_ptr))
+    n_gates = int(kept[-1]) + 1 if len(kept) else 0
+    of_node = np.zeros(first_gate + n_gates, dtype)
+    level = np.empty(len(kept), dtype)
+    for low, high in itertools.pairwise(block_ptr.tolist()):
+        for start in range(low, high, BLOCK_GATES):
+            stop = min(start + BLOCK_GATES, high)
+            highest = np.maximum(of_node[in0[start:stop]], of_node[in1[start:stop]])
+            np.add(highest, dtype.type(1), out=level[start:stop])
+            of_node[first_gate + kept[start:stop]] = level[start:stop]
+    return level
 
 
 class Rewrite:
@@ -110,15 +133,6 @@ def _ordered(net: Netlist) -> Netlist:
     )
 
 
-def _new_ids(first_gate: int, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
-    """(n_nodes,) int32: where each node goes when gates that are not kept close up."""
-    new_id = np.empty(first_gate + len(keep), np.int32)
-    new_id[:first_gate] = np.arange(first_gate, dtype=np.int32)
-    np.cumsum(keep, out=new_id[first_gate:])
-    new_id[first_gate:] += first_gate - 1
-    return new_id
-
-
 def compact(
     net: Netlist,
     keep: npt.NDArray[np.bool_],
@@ -133,24 +147,25 @@ def compact(
     Gates keep their order within a level.
     """
     first = net.first_gate
-    ptr = np.concatenate([[0], np.cumsum(keep)])[net.level_ptr]
-    new_id = _new_ids(first, keep)
-    tt, origin = tt[keep], net.origin[keep]
-    in0, in1 = new_id[in0[keep]], new_id[in1[keep]]
-    outputs = (new_id[outputs >> 1].astype(np.int64) << 1) | (outputs & 1)
-    level = asap_levels(first, in0, in1, ptr)
+    kept = np.flatnonzero(keep)
+    in0, in1 = in0[kept], in1[kept]
+    ptr = np.searchsorted(kept, net.level_ptr)
+    level = _levels_of_kept(first, kept, in0, in1, ptr)
     if (level[1:] < level[:-1]).any():
-        # numpy sorts 16-bit keys by radix, in linear time
-        key = level.astype(np.int16) if int(level.max()) < 2**15 else level
-        order = np.argsort(key, kind="stable")
-        new_id = np.empty(first + len(order), np.int32)
-        new_id[:first] = np.arange(first, dtype=np.int32)
-        new_id[first + order] = np.arange(first, first + len(order), dtype=np.int32)
-        tt, origin = tt[order], origin[order]
-        in0, in1 = new_id[in0[order]], new_id[in1[order]]
-        outputs = (new_id[outputs >> 1].astype(np.int64) << 1) | (outputs & 1)
-    level_ptr = np.concatenate([[0], np.cumsum(np.bincount(level, minlength=1)[1:])])
-    return net.with_(tt=tt, in0=in0, in1=in1, level_ptr=level_ptr, outputs=outputs, origin=origin)
+        # numpy sorts keys of up to 16 bits by radix, in linear time
+        order = np.argsort(level, kind="stable")
+        kept, in0, in1 = kept[order], in0[order], in1[order]
+    new_id = np.zeros(net.n_nodes, np.int32)
+    new_id[:first] = np.arange(first, dtype=np.int32)
+    new_id[first + kept] = np.arange(first, first + len(kept), dtype=np.int32)
+    return net.with_(
+        tt=tt[kept],
+        in0=new_id[in0],
+        in1=new_id[in1],
+        level_ptr=np.concatenate([[0], np.cumsum(np.bincount(level, minlength=1)[1:])]),
+        outputs=(new_id[outputs >> 1].astype(np.int64) << 1) | (outputs & 1),
+        origin=net.origin[kept],
+    )
 
 
 def substitute(net: Netlist, lit: npt.NDArray[Any]) -> Netlist:

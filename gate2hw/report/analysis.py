@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import InputError
+from gate2hw.ir.counters import PopcountCost, popcount_cost
 from gate2hw.ir.gates import TABLE
 from gate2hw.ir.layers import LogicConv, LogicDense
 from gate2hw.ir.netlist import Encoder, Netlist
@@ -40,7 +41,6 @@ HISTORY_COLUMNS = (
 NO_SITE = "(no layer)"
 
 # Two-input gates of the parts that are not in the netlist's columns.
-_GATES_PER_FULL_ADDER = 5
 _GATES_PER_BORROW = 4
 _GATES_PER_MUX = 3
 
@@ -128,22 +128,27 @@ def _encoder_use(netlist: Netlist, encoder: Encoder) -> EncoderUse:
     }
 
 
-def _popcount_use(raw: Netlist, netlist: Netlist) -> PopcountUse:
+def _popcount_use(raw: Netlist, netlist: Netlist, cost: PopcountCost) -> PopcountUse:
     by_class: list[int] = np.diff(netlist.head.group_ptr).tolist()
-    return {"bits_instantiated": raw.n_outputs, "bits": sum(by_class), "bits_by_class": by_class}
+    return {
+        "bits_instantiated": raw.n_outputs,
+        "bits": sum(by_class),
+        "bits_by_class": by_class,
+        "two_input_gates": cost.two_input_gates,
+        "gates_per_bit": cost.gates_per_bit,
+        "luts4": cost.luts4,
+        "luts4_per_bit": cost.luts4_per_bit,
+    }
 
 
-def area_estimate(netlist: Netlist, encoder: Encoder) -> AreaEstimate:
+def area_estimate(netlist: Netlist, encoder: Encoder, popcount: PopcountCost) -> AreaEstimate:
     """Two-input gates of encoder, gates, popcount and argmax.
 
-    Popcount: 5 gates a full adder, about one full adder an added bit (a bit of weight w is added
-    once for each 1 in the binary form of |w|). Argmax: a tree of C - 1 nodes, each comparing two
-    scores of S bits (4 gates a bit: the borrow is a majority) and choosing score and index
-    (3 gates a multiplexed bit). Encoder: a comparison of a W-bit value with a constant needs at
-    most W - 1 gates; one comparator for each bit read.
+    Popcount: the adders of the construction with the fewest gates, counted. Argmax: a tree of
+    C - 1 nodes, each comparing two scores of S bits (4 gates a bit: the borrow is a majority) and
+    choosing score and index (3 gates a multiplexed bit). Encoder: a comparison of a W-bit value
+    with a constant needs at most W - 1 gates; one comparator for each bit read.
     """
-    weight = np.abs(netlist.head.weight.astype(np.int64)).tolist()
-    added = sum(int(w).bit_count() for w in weight)
     n_classes = netlist.n_classes
     bounds = netlist.head.score_bounds()
     low, high = (int(bounds.min()), int(bounds.max())) if n_classes else (0, 0)
@@ -156,14 +161,15 @@ def area_estimate(netlist: Netlist, encoder: Encoder) -> AreaEstimate:
         "gates": {
             "encoder": n_bits * (value_width - 1),
             "gates": netlist.n_gates,
-            "popcount": _GATES_PER_FULL_ADDER * added,
+            "popcount": popcount.two_input_gates,
             "argmax": max(n_classes - 1, 0) * node,
         },
         "formula": {
             "encoder": f"{n_bits:,} bits read x ({value_width} - 1) gates a comparison "
             f"of a {value_width}-bit value with a constant",
             "gates": "gates of the netlist after passes",
-            "popcount": f"{added:,} added bits x {_GATES_PER_FULL_ADDER} gates a full adder",
+            "popcount": f"{popcount.n_bits:,} bits x {popcount.gates_per_bit:.2f} gates a bit, "
+            "the construction with the fewest gates",
             "argmax": f"{max(n_classes - 1, 0):,} nodes x ({_GATES_PER_BORROW} x {score_width} "
             f"compare + {_GATES_PER_MUX} x ({score_width} + {index_width}) choose)",
         },
@@ -219,6 +225,7 @@ def analyse(
     else:
         matrix, matrix_reason = confusion(golden, netlist.n_classes)
     training, training_reason = read_history(history)
+    cost = popcount_cost(netlist)
     analysis: Analysis = {
         "confusion": matrix,
         "layers": _layers(network, raw, netlist),
@@ -227,9 +234,9 @@ def analyse(
             "instantiated": np.diff(raw.level_ptr).tolist(),
             "optimised": np.diff(netlist.level_ptr).tolist(),
         },
-        "popcount": _popcount_use(raw, netlist),
+        "popcount": _popcount_use(raw, netlist, cost),
         "encoder": _encoder_use(netlist, netlist.encoder),
-        "area_estimate": area_estimate(netlist, netlist.encoder),
+        "area_estimate": area_estimate(netlist, netlist.encoder, cost),
         "training": training,
     }
     if matrix is None:

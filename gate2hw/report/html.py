@@ -52,16 +52,21 @@ def _model_plots(report: Report) -> list[Plot]:
 
 def _netlist_plots(report: Report) -> list[Plot]:
     from gate2hw.report import plots
+    from gate2hw.report.lossy import approximation_plot
 
     if "analysis" not in report:
         return []
     analysis = report["analysis"]
-    return [
+    found = [
         plots.layer_plot(analysis["layers"]),
         plots.function_plot(analysis["functions"]),
         plots.level_plot(analysis["levels"]),
         plots.area_plot(analysis["area_estimate"]),
     ]
+    lossy = report.get("approximation")
+    if lossy is not None:
+        found.append(approximation_plot(lossy))
+    return found
 
 
 def _target_plots(fitted: dict[str, FittedTarget]) -> list[Plot]:
@@ -111,6 +116,8 @@ def render_html(report: Report) -> str:
         report=report,
         model=report["model"],
         gates=report["gates"],
+        luts4=report.get("luts4"),
+        lossy=report.get("approximation"),
         analysis=report.get("analysis"),
         build=report.get("build", {}),
         lines=lines,

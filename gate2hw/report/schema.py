@@ -14,11 +14,13 @@ from gate2hw.report.shapes import check_shape, wrong
 __all__ = [
     "SCHEMA",
     "Analysis",
+    "Approximation",
     "AreaEstimate",
     "Build",
     "Checks",
     "Comparison",
     "Confusion",
+    "CurvePoint",
     "EncoderUse",
     "FailedCheck",
     "FittedTarget",
@@ -26,6 +28,7 @@ __all__ = [
     "GateStats",
     "LayerGates",
     "LevelGates",
+    "LutStats",
     "Model",
     "PassRecord",
     "PopcountUse",
@@ -35,6 +38,7 @@ __all__ = [
     "Resource",
     "Simulation",
     "SoftwareCheck",
+    "SplitAccuracy",
     "Target",
     "Training",
     "check_report",
@@ -62,6 +66,42 @@ class GateStats(TypedDict):
     instantiated: int
     optimised: int
     depth: int
+
+
+class LutStats(TypedDict):
+    """The optimised netlist mapped to LUTs of four inputs; head and encoder apart."""
+
+    luts: int
+    depth: int
+
+
+class CurvePoint(TypedDict):
+    """A netlist between the exact and the approximate one; `cost` in LUTs of four inputs."""
+
+    n_replaced: int
+    n_gates: int
+    n_outputs: int
+    cost: int
+    score: float
+
+
+class SplitAccuracy(TypedDict):
+    """Accuracy on one split before and after a lossy optimisation."""
+
+    exact: float | None
+    approximate: float | None
+
+
+class Approximation(TypedDict):
+    """A lossy build: what the accuracy budget bought. `score` falls from the exact accuracy."""
+
+    budget: float
+    exact_digest: str
+    n_training: int
+    n_validation: int
+    validation: SplitAccuracy
+    test: NotRequired[SplitAccuracy]
+    curve: list[CurvePoint]
 
 
 class PassRecord(TypedDict):
@@ -208,11 +248,19 @@ class LevelGates(TypedDict):
 
 
 class PopcountUse(TypedDict):
-    """Bits that the popcounts add up, before and after passes, and by class after."""
+    """Bits that the popcounts add up, before and after passes, and by class after.
+
+    `two_input_gates` and `luts4` are what the adders of all classes take, by the constructions of
+    `ir.counters` (fewest gates; fewest LUTs of four inputs).
+    """
 
     bits_instantiated: int
     bits: int
     bits_by_class: list[int]
+    two_input_gates: int
+    gates_per_bit: float
+    luts4: int
+    luts4_per_bit: float
 
 
 class EncoderUse(TypedDict):
@@ -280,6 +328,8 @@ class Report(TypedDict):
     schema: int
     model: Model
     gates: GateStats
+    luts4: NotRequired[LutStats | None]
+    approximation: NotRequired[Approximation | None]
     passes: list[PassRecord]
     checks: Checks
     targets: dict[str, Target]

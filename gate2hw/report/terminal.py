@@ -35,6 +35,12 @@ def _model_lines(report: Report) -> tuple[Text, Text]:
         f"gates: {gates['unique']:,} unique, {gates['instantiated']:,} instantiated, "
         f"{gates['optimised']:,} after passes, {gates['depth']} levels"
     )
+    luts = report.get("luts4")
+    if luts is not None:
+        sizes += f"; {luts['luts']:,} LUT4"
+    lossy = report.get("approximation")
+    if lossy is not None:
+        sizes += f"; lossy, budget {percent(lossy['budget'])}"
     return text, Text(sizes)
 
 

@@ -95,6 +95,7 @@ def _manifest(
         n_outputs=net.n_outputs,
         popcount=options.popcount,
         storage=frame.storage(options),
+        care=options.care,
         gate_registers=options.gate_registers,
         register_gates=options.register_gates,
         register_scores=options.register_scores,

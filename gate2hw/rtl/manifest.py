@@ -51,6 +51,7 @@ class Manifest:
     n_outputs: int
     popcount: str
     storage: str
+    care: str
     gate_registers: tuple[int, ...]
     register_gates: bool
     register_scores: bool

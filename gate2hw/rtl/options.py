@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from gate2hw.errors import InputError, nearest
+from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.verilog_gates import check_gate_registers
 
@@ -78,7 +79,8 @@ class RtlOptions:
     popcounts, `register_argmax` between the levels of the argmax tree (a cycle for each level but
     the last), `register_class` after it. `storage` keeps the encoded frame in chains of
     shift registers or in flip-flops enabled one by one; ``auto`` takes
-    the latter unless the chains are clearly smaller.
+    the latter unless the chains are clearly smaller. `care` says what the netlist was optimised
+    for: all input codes (``none``), or only those that the encoder makes (``thermometer``).
     """
 
     name: str = "lgn"
@@ -91,10 +93,12 @@ class RtlOptions:
     register_argmax: bool = True
     register_class: bool = False
     storage: StorageKind = "auto"
+    care: CareSet = "none"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gate_registers", tuple(self.gate_registers))
         check_name(self.name)
+        check_care(self.care)
         for field, allowed in _CHOICES.items():
             value = getattr(self, field)
             if value not in allowed:

@@ -1,23 +1,25 @@
-"""Weighted popcount of one class: score = constant + sum of weight * bit, in two forms.
+"""Weighted popcount of one class: score = constant + sum of weight * bit, in several forms.
 
 `adder`: counters of three bits joined by a balanced tree of adders on carry chains, each of which
-also takes one bit through its carry input. `compressor`: full and half adders as explicit
-xor and majority, column by column (Wallace, IEEE Trans. Electronic Computers EC-13, 1964;
-shallowest bits first), until one bit a column is left.
+also takes one bit through its carry input. `compressor`: full and half adders as explicit xor and
+majority. `gates`: two-input gates, as few as possible. The last two are counters of `ir.counters`.
+Its counters of four-input tables are not offered here: a synthesis tool maps expressions anew, and
+makes more of them than of full adders; they are for those who write LUT cells.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal, Value
 
+from gate2hw.ir.counters import CounterForm, counter, signed_digits
 from gate2hw.rtl.options import PopcountForm
 
 __all__ = ["Popcount"]
 
-_Columns = list[list[Value]]
+_COUNTER_FORMS: Final[Mapping[str, CounterForm]] = {"compressor": "full_adders", "gates": "gates"}
 
 
 class Popcount(Elaboratable):
@@ -40,31 +42,40 @@ class Popcount(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         """Build the adders; Amaranth calls this."""
         tree = _Tree(Module())
-        columns, constant = self._columns(tree)
-        constant %= 1 << self.width
-        if self.form == "compressor":
-            for k in range(self.width):
-                if constant >> k & 1:
-                    columns[k].append(Const(1, 1))
-            score = _compress(tree, columns)
+        if self.form in _COUNTER_FORMS:
+            score = self._tables(tree, _COUNTER_FORMS[self.form])
         else:
-            score = _add(tree, columns, constant, self.width)
+            score = self._adders(tree)
         tree.module.d.comb += self.score.eq(score)
         return tree.module
 
-    def _columns(self, tree: _Tree) -> tuple[_Columns, int]:
-        """Bits by binary weight, and the constant: -w * b = -w + w * ~b makes weights positive."""
-        columns: _Columns = [[] for _ in range(self.width)]
+    def _tables(self, tree: _Tree, form: CounterForm) -> Value:
+        """One signal for each table of the counter."""
+        plan = counter(self.weights, self.constant, self.width, form)
+        signals: list[Value] = [Const(0, 1), *(self.bits[i] for i in range(plan.n_bits))]
+        for init, fanin in zip(plan.init, plan.fanin, strict=True):
+            signals.append(tree.wire("n", _table(init, [signals[s] for s in fanin])))
+        return Cat(*(~signals[lit >> 1] if lit & 1 else signals[lit >> 1] for lit in plan.score))
+
+    def _adders(self, tree: _Tree) -> Value:
+        """Count each column, then add the counts, shifted, and the constant."""
+        columns: list[list[Value]] = [[] for _ in range(self.width)]
         constant = self.constant
         for number, weight in enumerate(self.weights):
-            bit: Value = self.bits[number]
-            if weight < 0:
-                constant += weight
-                bit = tree.wire("not", ~bit)
-            for k in range(self.width):
-                if abs(weight) >> k & 1:
-                    columns[k].append(bit)
-        return columns, constant
+            for power, sign in signed_digits(weight):
+                bit: Value = self.bits[number]
+                if sign < 0:
+                    # -b = ~b - 1 makes every term positive
+                    constant -= 1 << power
+                    bit = tree.wire("not", ~bit)
+                if power < self.width:
+                    columns[power].append(bit)
+        score: Value = Const(constant % (1 << self.width), self.width)
+        for k, column in enumerate(columns):
+            if column:
+                count = Cat(Const(0, k), _count(tree, column))
+                score = tree.wire("score", (score + count)[: self.width])
+        return score
 
 
 class _Tree:
@@ -83,13 +94,28 @@ class _Tree:
         self.module.d.comb += signal.eq(value)
         return signal
 
-    def full_adder(self, a: Value, b: Value, c: Value) -> tuple[Value, Value]:
-        """(sum, carry) of three bits."""
-        return self.wire("sum", a ^ b ^ c), self.wire("carry", (a & b) | (a & c) | (b & c))
 
-    def half_adder(self, a: Value, b: Value) -> tuple[Value, Value]:
-        """(sum, carry) of two bits."""
-        return self.wire("sum", a ^ b), self.wire("carry", a & b)
+def _table(init: int, inputs: Sequence[Value]) -> Value:
+    """A table (input 0 the most significant address bit) as an expression of its inputs."""
+    if not inputs:
+        return Const(init & 1, 1)
+    first, rest = inputs[0], inputs[1:]
+    size = 1 << len(rest)
+    ones = (1 << size) - 1
+    low, high = init & ones, init >> size
+    if low == high:
+        return _table(low, rest)
+    if low == high ^ ones:
+        return first ^ _table(low, rest) if low != ones else ~first
+    if low == 0:
+        return first & _table(high, rest) if high != ones else first
+    if high == 0:
+        return ~first & _table(low, rest)
+    if low == ones:
+        return ~first | _table(high, rest)
+    if high == ones:
+        return first | _table(low, rest)
+    return (first & _table(high, rest)) | (~first & _table(low, rest))
 
 
 def _count(tree: _Tree, bits: list[Value]) -> Value:
@@ -99,49 +125,13 @@ def _count(tree: _Tree, bits: list[Value]) -> Value:
     if len(bits) == 1:
         return bits[0]
     if len(bits) == 2:
-        return tree.wire("count", Cat(*tree.half_adder(*bits)))
+        return tree.wire("count", Cat(bits[0] ^ bits[1], bits[0] & bits[1]))
     if len(bits) == 3:
-        return tree.wire("count", Cat(*tree.full_adder(*bits)))
+        a, b, c = bits
+        return tree.wire("count", Cat(a ^ b ^ c, (a & b) | (a & c) | (b & c)))
     middle = len(bits) // 2
     left, right = _count(tree, bits[:middle]), _count(tree, bits[middle:-1])
     # The constant 1 below the left operand turns the last bit into a carry. It also keeps Yosys
     # (alumacc) from melting all adders into one multi-operand cell that leaves the carry chain.
     total = tree.wire("add", Cat(Const(1, 1), left) + Cat(bits[-1], right))
     return tree.wire("count", total[1 : 1 + len(bits).bit_length()])
-
-
-def _add(tree: _Tree, columns: _Columns, constant: int, width: int) -> Value:
-    """Count each column, then add the counts, shifted, and the constant."""
-    score: Value = Const(constant, width)
-    for k, column in enumerate(columns):
-        if column:
-            count = Cat(Const(0, k), _count(tree, column))
-            score = tree.wire("score", (score + count)[:width])
-    return score
-
-
-def _compress(tree: _Tree, columns: _Columns) -> Value:
-    """Reduce each column to one bit with full and half adders; carries out of the top are lost.
-
-    Column entries are (depth, serial number, bit): the shallowest go first.
-    """
-    n_entries = 0
-    carries: list[tuple[int, int, Value]] = []
-    score: list[Value] = []
-    for column in columns:
-        heap = carries
-        for bit in column:
-            heap.append((0, n_entries, bit))
-            n_entries += 1
-        heapq.heapify(heap)
-        carries = []
-        while len(heap) > 1:
-            terms = [heapq.heappop(heap) for _ in range(min(3, len(heap)))]
-            adder = tree.full_adder if len(terms) == 3 else tree.half_adder
-            total, carry = adder(*(bit for _, _, bit in terms))
-            depth = 1 + max(depth for depth, _, _ in terms)
-            heapq.heappush(heap, (depth, n_entries, total))
-            carries.append((depth, n_entries + 1, carry))
-            n_entries += 2
-        score.append(heap[0][2] if heap else Const(0, 1))
-    return Cat(*score)

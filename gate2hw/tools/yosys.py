@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from gate2hw.errors import InputError, ToolFailedError, ToolMissingError
 from gate2hw.tools import registry
 from gate2hw.tools.run import ToolRun, run_tool
 from gate2hw.tools.targets import Family
+from gate2hw.tools.verilog_modules import merge_equal_modules
 
-__all__ = ["SynthResult", "cells_sim_path", "gates_to_aiger", "synthesise"]
+__all__ = ["Cloud", "SynthResult", "cells_sim_path", "gates_to_aiger", "synthesise"]
 
 
 _LUT_CELLS = {"ice40": ("SB_LUT4",), "ecp5": ("LUT4",)}
@@ -36,13 +41,24 @@ _FF_PORTS = {
 
 
 @dataclass(frozen=True)
+class Cloud:
+    """A module of cells that Yosys links and does not map: its file, its name, and how many LUT
+    cells it holds, which is how many must be left of it in the end."""
+
+    path: Path
+    module: str
+    luts: int
+
+
+@dataclass(frozen=True)
 class SynthResult:
     """What Yosys counted after mapping.
 
     ``cells`` maps cell type to count. ``luts`` are SB_LUT4 or LUT4 (ECP5's wider functions are
     LUT4 plus PFUMX and L6MUX21, which stand in ``cells``; the LUTs inside carry cells are not
     counted), ``ffs`` SB_DFF* or TRELLIS_FF, ``carries`` SB_CARRY (one bit each) or CCU2C (two bits
-    each): cells, not bits. ``memory_bytes`` is Yosys's own peak, None where unknown.
+    each): cells, not bits. ``blocks`` are the cells of each block that was asked for.
+    ``memory_bytes`` is Yosys's own peak, None where unknown.
     """
 
     cells: dict[str, int]
@@ -51,11 +67,29 @@ class SynthResult:
     carries: int
     time_s: float
     memory_bytes: int | None
+    family: Family = "ice40"
+    blocks: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def part(self, block: str) -> dict[str, int]:
+        """``luts``, ``ffs`` and ``carries`` of a block."""
+        return _kinds(self.blocks[block], self.family)
 
     @property
     def lut_sites(self) -> int:
         """LUTs of the device that are taken: an ECP5 carry cell takes the two it stands on."""
         return self.luts + 2 * self.cells.get("CCU2C", 0)
+
+
+def _count(cells: dict[str, int], prefixes: Sequence[str]) -> int:
+    return sum(n for name, n in cells.items() if name.startswith(tuple(prefixes)))
+
+
+def _kinds(cells: dict[str, int], family: Family) -> dict[str, int]:
+    return {
+        "luts": _count(cells, _LUT_CELLS[family]),
+        "ffs": _count(cells, _FF_CELLS[family]),
+        "carries": _count(cells, _CARRY_CELLS[family]),
+    }
 
 
 def _quoted(path: Path) -> str:
@@ -99,16 +133,59 @@ def _run(
     )
 
 
-def _count(cells: dict[str, int], prefixes: Sequence[str]) -> int:
-    return sum(n for name, n in cells.items() if name.startswith(tuple(prefixes)))
-
-
 def _read_cells(path: Path) -> dict[str, int]:
+    """Cells by type of the statistics in `path`, which are of one module, or of a part of it."""
+    cells: Counter[str] = Counter()
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        for module in json.loads(path.read_text(encoding="utf-8"))["modules"].values():
+            cells.update(module["num_cells_by_type"])
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ToolFailedError(f"yosys wrote statistics that cannot be read: {error!r}") from error
     return {name: int(n) for name, n in sorted(cells.items())}
+
+
+def _black_box(cloud: Cloud) -> str:
+    """The ports of the cloud's module, and nothing in it."""
+    if not cloud.path.is_file():
+        raise InputError(f"{cloud.path}: no such Verilog file")
+    with cloud.path.open(encoding="utf-8") as file:
+        head = "".join(itertools.takewhile(lambda line: line.strip() != ");", file))
+    start = re.search(rf"^module {re.escape(cloud.module)} \(", head, re.MULTILINE)
+    if start is None:
+        raise InputError(f"{cloud.path}: does not begin with module {cloud.module}")
+    return f"(* blackbox *)\n{head[start.start() :]});\nendmodule\n"
+
+
+def _link_lines(
+    work: Path, names: Sequence[str], cloud: Cloud, synth: str, blocks: Mapping[str, str]
+) -> list[str]:
+    """Synthesise around a black box, put the module of cells in its place, and flatten; cells get
+    the attributes ``block`` and, those of the cloud, ``linked``."""
+    for name in names:
+        merged = merge_equal_modules((work / name).read_text(encoding="utf-8"))
+        (work / name).write_text(merged, encoding="utf-8")
+    (work / "black_box.v").write_text(_black_box(cloud), encoding="utf-8")
+    shutil.copyfile(cloud.path, work / "linked_cells.v")
+    return [
+        "read_verilog black_box.v",
+        f"{synth} -noflatten",
+        f"delete ={cloud.module}",
+        "read_verilog linked_cells.v",
+        "hierarchy -check",
+        *(f'setattr -set block "{block}" {modules}/c:*' for block, modules in blocks.items()),
+        f"setattr -set linked 1 {cloud.module}/c:*",
+        "flatten",
+        "opt_clean",
+    ]
+
+
+def _check_linked(cloud: Cloud, family: Family, cells: dict[str, int]) -> None:
+    found = _count(cells, _LUT_CELLS[family])
+    if found != cloud.luts:
+        raise ToolFailedError(
+            f"yosys left {found:,} of the {cloud.luts:,} LUTs of {cloud.module}: LUTs that nothing "
+            "reads must go before mapping (gate2hw compile -O 1 or higher)"
+        )
 
 
 def synthesise(
@@ -120,40 +197,61 @@ def synthesise(
     verilog_path: Path,
     timeout_s: float,
     options: Sequence[str] = (),
+    cloud: Cloud | None = None,
+    blocks: Mapping[str, str] = MappingProxyType({}),
 ) -> SynthResult:
     """Map the Verilog `sources` to the cells of `family` with ``synth_<family>``.
 
     Writes the netlist as JSON for nextpnr and as Verilog for simulation (see `cells_sim_path`),
     and beside the JSON ``<top>_yosys.log``, also on failure. `options` are added to the synthesis
-    command. Raises InputError for missing sources, ToolError where Yosys is missing or fails.
+    command.
+
+    With `cloud`, a module that is mapped already stands in for the black box of its name: `sources`
+    only hold the rest, which is synthesised module by module (equal modules once) and then linked
+    and flattened. Every LUT of the cloud must be there afterwards. `blocks` then gives names of
+    parts and the modules (a pattern with ``*``) whose cells the result counts under that name.
+
+    Raises InputError for missing sources, ToolError where Yosys is missing or fails, or changes
+    the cloud.
     """
     log_path = json_path.with_name(f"{top}_yosys.log")
+    synth = f"synth_{family} -top {top}{''.join(f' {option}' for option in options)}"
+    counts = {"stat.json": ""}
     with _work_dir(json_path, sources) as (work, names):
-        lines = [
-            *(f"read_verilog {_quoted(Path(name))}" for name in names),
-            " ".join([f"synth_{family} -top {top}", *options]),
+        lines = [f"read_verilog {_quoted(Path(name))}" for name in names]
+        if cloud is None:
+            lines += [synth]
+        else:
+            lines += _link_lines(work, names, cloud, synth, blocks)
+            counts["linked.json"] = " a:linked=1"
+            counts |= {f"block_{n}.json": f" a:block={block}" for n, block in enumerate(blocks)}
+        lines += [
             "check -assert",
             # they only name the scopes that were flattened, and would be counted as cells
             "delete t:$scopeinfo",
+            *(f"tee -q -o {name} stat -json{what}" for name, what in counts.items()),
+            "setattr -unset block -unset linked",
             # Source places hold paths of this machine, and nextpnr would copy them into its report.
             "attrmap -remove src =*",
             "attrmap -modattr -remove src =*",
             "write_json netlist.json",
             "write_verilog -noattr netlist.v",
-            "tee -q -o stat.json stat -json",
         ]
-        ran = _run(work, log_path, lines, ["netlist.json", "netlist.v", "stat.json"], timeout_s)
-        cells = _read_cells(work / "stat.json")
+        ran = _run(work, log_path, lines, ["netlist.json", "netlist.v", *counts], timeout_s)
+        found = {name: _read_cells(work / name) for name in counts}
+        if cloud is not None:
+            _check_linked(cloud, family, found["linked.json"])
         verilog_path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(work / "netlist.json", json_path)
         os.replace(work / "netlist.v", verilog_path)
+    cells = found["stat.json"]
     return SynthResult(
         cells=cells,
-        luts=_count(cells, _LUT_CELLS[family]),
-        ffs=_count(cells, _FF_CELLS[family]),
-        carries=_count(cells, _CARRY_CELLS[family]),
+        **_kinds(cells, family),
+        family=family,
         time_s=ran.time_s,
         memory_bytes=ran.memory_bytes,
+        blocks={} if cloud is None else {b: found[f"block_{n}.json"] for n, b in enumerate(blocks)},
     )
 
 
@@ -182,28 +280,38 @@ def gates_to_aiger(
     out_path: Path,
     timeout_s: float,
     registers_as_wires: bool = False,
+    cells_of: Family | None = None,
 ) -> None:
     """Read combinational Verilog back and write it as an AIGER file with names of its ports.
 
     Inputs and outputs stand in order of the ports, bit 0 first. The file is binary unless
     `out_path` ends with ``.aag``. With `registers_as_wires` every flip-flop becomes a wire from D
     to Q, and the inputs that are their clocks, enables and asynchronous resets go: a pipeline
-    becomes the function that it computes.
+    becomes the function that it computes. With `cells_of` the Verilog may hold cells of that
+    family: they are what the family's own simulation models (see `cells_sim_path`) say.
 
     Raises ToolFailedError where anything that stores is left, or Yosys fails.
     """
     with _work_dir(out_path, sources) as (work, names):
-        lines = [*(f"read_verilog {_quoted(Path(name))}" for name in names)]
-        lines += [f"hierarchy -check -top {top}", "proc", "flatten", "opt_clean"]
+        # deferred, so that only the models of cells that occur are elaborated
+        lines = (
+            [] if cells_of is None else [f"read_verilog -defer -overwrite +/{cells_of}/cells_sim.v"]
+        )
+        lines += [f"read_verilog {_quoted(Path(name))}" for name in names]
+        lines += [f"hierarchy -check -top {top}", "proc"]
+        if cells_of is not None:
+            # a model with its table filled in is made small once, not once for each of its cells
+            lines += ["simplemap t:$mux", "opt_expr -mux_bool", "opt_clean"]
+        lines += ["flatten", "opt_expr", "opt_clean"]
         if registers_as_wires:
             (work / "wire_map.v").write_text(_wire_map(), encoding="utf-8")
             lines += [
+                "setattr -unset init w:*",
                 # proc leaves an enable as a multiplexer that holds Q; as a wire it would be a loop.
                 "opt_dff -nosdff",
                 "select -set control t:*dff* %ci1:+[CLK,EN,SRST,ARST] i:* %i",
                 "techmap -map wire_map.v",
                 "delete -input @control",
-                "setattr -unset init w:*",
                 "opt_clean",
             ]
         result = "out.aag" if out_path.suffix == ".aag" else "out.aig"

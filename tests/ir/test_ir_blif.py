@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gate2hw.errors import InputError, ModelFileError
+from gate2hw.ir import bliftables
 from gate2hw.ir.blif import read_blif, write_blif
 from gate2hw.ir.builder import NetlistBuilder, from_columns
 from gate2hw.ir.netlist import Names
@@ -198,6 +199,30 @@ def test_bad_files(tmp_path, text, message):
         read_text(tmp_path, text)
     assert "t.blif, line" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_both_ways_of_reading_agree(tmp_path, monkeypatch):
+    """Plain tables are read by the chunk, anything unusual line by line: with one result."""
+    net = random_net(4, n_gates=300)
+    write_blif(net, tmp_path / "n.blif")
+    text = (tmp_path / "n.blif").read_text()
+    tables = table_text(3, [0, 255, 150, 23, 15, 240, 170, 129], 1).split("\n", 3)[3]
+    for chunk in (64, 1 << 22):
+        monkeypatch.setattr(bliftables, "_CHUNK", chunk)
+        plain = read_blif(tmp_path / "n.blif")
+        by_line = read_text(tmp_path, text.replace(".end", "# a comment\n.end"))
+        assert plain == by_line
+        given = ".model m\n.inputs i0 i1 i2 b\n.outputs f0 f1 f2 f3 f4 f5 f6 f7 y\n" + tables
+        plain = read_text(tmp_path, given.replace(".end", ".names b y\n1 1\n.end"))
+        by_line = read_text(tmp_path, given.replace(".end", ".names b y\n1 1\n# odd\n.end"))
+        np.testing.assert_array_equal(outputs_of(plain), outputs_of(by_line))
+
+
+def test_an_unread_operand_must_be_a_signal(tmp_path):
+    """A table that does not depend on an input still names it."""
+    for cover in ("1- 1\n", ""):
+        with pytest.raises(ModelFileError, match="line 4: 'q' is read, but never defined"):
+            read_text(tmp_path, HEAD + f".names a q y\n{cover}.end\n")
 
 
 def test_unreadable(tmp_path):

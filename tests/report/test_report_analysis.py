@@ -58,7 +58,16 @@ def test_counts_gates_by_layer_function_and_level(nets: tuple[LogicNetwork, Netl
     assert counts == {name: expected.get(name, (0, 0)) for name in counts}
     assert len(counts) == 16
     assert found["levels"] == {"instantiated": [4], "optimised": [3]}
-    assert found["popcount"] == {"bits_instantiated": 4, "bits": 4, "bits_by_class": [2, 2]}
+    # two bits are a half adder: two gates, two LUTs
+    assert found["popcount"] == {
+        "bits_instantiated": 4,
+        "bits": 4,
+        "bits_by_class": [2, 2],
+        "two_input_gates": 4,
+        "gates_per_bit": 1.0,
+        "luts4": 4,
+        "luts4_per_bit": 1.0,
+    }
 
 
 def test_levels_and_gates_without_a_site(nets: tuple[LogicNetwork, Netlist, Netlist]):
@@ -95,11 +104,11 @@ def test_pixels_never_read_keep_the_input_shape(nets: tuple[LogicNetwork, Netlis
 
 def test_area_estimate_by_hand(nets: tuple[LogicNetwork, Netlist, Netlist]):
     estimate = analyse(*nets, None, None)["area_estimate"]
-    # 4 bits x 3 gates; 3 gates; 4 bits x 5; scores 0..2 are 2 bits, the index is 1
+    # 4 bits x 3 gates; 3 gates; 2 half adders x 2; scores 0..2 are 2 bits, the index is 1
     assert estimate["gates"] == {
         "encoder": 12,
         "gates": 3,
-        "popcount": 20,
+        "popcount": 4,
         "argmax": 4 * 2 + 3 * (2 + 1),
     }
     assert estimate["formula"].keys() == estimate["gates"].keys()

@@ -20,6 +20,7 @@ from gate2hw.report import html, summary, write_report
 from gate2hw.report.chain import best_target, check_lines, verdict
 from gate2hw.report.numerals import number, percent, si
 from gate2hw.report.plots import confusion_plot, never_read_plot
+from gate2hw.report.schema import check_report
 
 FAILED = {"result": "failed", "message": "sample 3: <b>14</b> is not 15", "mismatches": None}
 
@@ -278,3 +279,26 @@ def test_numbers_for_people():
         "2.5\u00a0G",
     ]
     assert percent(0.9722) == "97.22\u00a0%"
+
+
+def test_a_lossy_build_shows_its_curve_and_both_accuracies(report):
+    report["luts4"] = {"luts": 40, "depth": 2}
+    points = [(0, 100, 60, 0.98), (5, 80, 50, 0.975)]
+    report["approximation"] = {
+        "budget": 0.01,
+        "exact_digest": "e" * 64,
+        "n_training": 500,
+        "n_validation": 200,
+        "validation": {"exact": 0.98, "approximate": 0.975},
+        "test": {"exact": 0.9712, "approximate": 0.9634},
+        "curve": [
+            {"n_replaced": n, "n_gates": gates, "n_outputs": 20, "cost": luts, "score": score}
+            for n, gates, luts, score in points
+        ],
+    }
+    check_report(report)
+    page = html.render_html(report)
+    assert "Accuracy against size" in page
+    assert "97.12" in page
+    assert "96.34" in page
+    assert "40 LUT4, 2 levels" in page

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gate2hw.ir.store import load_netlist, save_netlist
-from sim.job import JobError, load_job, read_manifest, result_path
+from sim.job import JobError, check_scores, load_job, read_manifest, result_path
 from sim.wrapper import wrapper_verilog
 
 
@@ -78,10 +78,26 @@ def test_a_manifest_of_other_sizes_is_refused(folder, field, value):
         load_job(folder / "job.json")
 
 
-def test_scores_too_narrow_are_refused(folder):
-    change(folder / "rtl/manifest.json", score_width=2)
-    with pytest.raises(JobError, match=r"scores of 2 bits cannot hold 0\.\.6"):
-        load_job(folder / "job.json")
+@pytest.mark.parametrize(
+    ("signed", "low", "high", "fits"),
+    [
+        (False, 0, 3, True),
+        (False, 0, 4, False),
+        (False, -1, 3, False),
+        (True, -2, 1, True),
+        (True, -2, 2, False),
+        (True, -3, 0, False),
+    ],
+)
+def test_scores_too_narrow_are_refused(folder, signed, low, high, fits):
+    change(folder / "rtl/manifest.json", score_width=2, score_signed=signed)
+    manifest = load_job(folder / "job.json").manifest
+    if fits:
+        check_scores(manifest, low, high)
+        return
+    with pytest.raises(JobError, match=rf"scores of 2 bits cannot hold the expected {low}\.\."):
+        check_scores(manifest, low, high)
+    check_scores(replace(manifest, output="class"), low, high)
 
 
 def test_used_inputs_must_rise(folder):

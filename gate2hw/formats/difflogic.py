@@ -1,0 +1,123 @@
+"""State dicts of difflogic, whose wiring must come beside them, and of torch_dwn."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gate2hw.errors import InputError, ModelFileError
+from gate2hw.formats.foreign_layers import Stack
+from gate2hw.formats.spec import ImportSpec
+from gate2hw.formats.tensors import Tensors, finite, prefixes
+from gate2hw.formats.torchlogix import decode_tables
+from gate2hw.ir.layers import MAX_TABLE_INPUTS
+from gate2hw.ir.network import LogicNetwork
+
+__all__ = ["dwn_mapping", "from_difflogic", "from_dwn", "side_wiring"]
+
+HOW_TO_SAVE_WIRING = (
+    "np.savez('wiring.npz', **{f'{s}_{i}': t.cpu().numpy() for i, layer in enumerate(m for m in "
+    "model if hasattr(m, 'indices')) for s, t in zip('ab', layer.indices)})"
+)
+
+
+def side_wiring(wiring: Tensors, number: int, n_gates: int) -> npt.NDArray[np.int64]:
+    """(N, 2): arrays ``a_i`` and ``b_i`` of layer `number` in the side file."""
+    columns = []
+    for letter in "ab":
+        key = f"{letter}_{number}"
+        if key not in wiring:
+            raise InputError(f"the wiring file lacks {key!r}; write it with: {HOW_TO_SAVE_WIRING}")
+        column = wiring[key]
+        if column.shape != (n_gates,) or column.dtype.kind not in "iu":
+            raise InputError(f"wiring {key!r} has shape {column.shape}, expected ({n_gates},)")
+        columns.append(column.astype(np.int64))
+    return np.stack(columns, axis=1)
+
+
+def from_difflogic(tensors: Tensors, wiring: Tensors | None, spec: ImportSpec) -> LogicNetwork:
+    """The network of a difflogic state dict and its wiring (``a_0, b_0, a_1, ..``).
+
+    Raises InputError without the wiring: difflogic does not save it.
+    """
+    if wiring is None:
+        raise InputError(
+            "the state dict of difflogic does not hold the wiring: import its emitted C "
+            f"(get_c_code), or save the wiring beside it and give --wiring: {HOW_TO_SAVE_WIRING}"
+        )
+    layers = prefixes(tensors, r"(.*)\.weights")
+    odd = [name for name in tensors if not name.endswith(".weights")]
+    if odd or not layers:
+        raise InputError(f"no state dict of difflogic: {(odd or ['it'])[0]!r} is no layer of gates")
+    shape = spec.input.shape
+    first = wiring.get("a_0"), wiring.get("b_0")
+    if not shape:
+        if any(w is None or not w.size or w.dtype.kind not in "iu" for w in first):
+            raise InputError("the wiring file lacks 'a_0' or 'b_0', or they hold no numbers")
+        shape = (1 + max(int(w.max()) for w in first if w is not None),)
+    stack = Stack.over(spec, shape)
+    for number, prefix in enumerate(layers):
+        where = f"layer {prefix}"
+        weights = finite(tensors, f"{prefix}.weights", dimensions=(2,))
+        if weights.shape[1] != 16:
+            raise ModelFileError(f"{where}: {weights.shape[1]} weights a gate, difflogic has 16")
+        tables = decode_tables(weights, 2, spec, where)
+        stack.dense(where, side_wiring(wiring, number, len(weights)), tables)
+    return stack.network(stack.equal_groups(), imported_from="difflogic")
+
+
+def dwn_mapping(tensors: Tensors, prefix: str, n_gates: int, n: int) -> npt.NDArray[np.int64]:
+    """(N, n): the fixed mapping, or the greatest weights of a learnable one."""
+    fixed, learnable = f"{prefix}.mapping", f"{prefix}.mapping.weights"
+    if learnable in tensors:
+        weights = finite(tensors, learnable, dimensions=(2,))
+        if weights.shape[1] != n_gates * n:
+            raise ModelFileError(f"tensor {learnable!r} has shape {weights.shape}")
+        chosen: npt.NDArray[np.int64] = weights.argmax(axis=0).reshape(n_gates, n).astype(np.int64)
+        return chosen
+    if fixed not in tensors:
+        raise InputError(f"tensor {fixed!r} is missing: the file was saved without its mapping")
+    values = tensors[fixed]
+    if values.shape != (n_gates, n) or values.dtype.kind not in "iu":
+        raise ModelFileError(f"tensor {fixed!r} has shape {values.shape}, not ({n_gates}, {n})")
+    return values.astype(np.int64)
+
+
+def from_dwn(tensors: Tensors, spec: ImportSpec) -> LogicNetwork:
+    """The network of a torch_dwn state dict: tables of up to 6 inputs, address LSB first.
+
+    Classes are blocks of ``ceil(N / classes)`` outputs, the last one may be shorter (torch_dwn
+    pads with zeros). Raises InputError where the mapping is missing or a table is larger.
+    """
+    layers = prefixes(tensors, r"(?:(.*)\.)?luts")
+    odd = [name for name in tensors if not name.endswith((".luts", "dummy_mapping"))]
+    odd = [name for name in odd if not name.endswith((".mapping", ".mapping.weights"))]
+    if odd or not layers:
+        raise InputError(f"no state dict of torch_dwn: {(odd or ['it'])[0]!r} is no layer of luts")
+    stack = None
+    for prefix in layers:
+        where = f"layer {prefix}"
+        luts = finite(tensors, f"{prefix}.luts", dimensions=(2,))
+        n = luts.shape[1].bit_length() - 1
+        if luts.shape[1] != 1 << n or not 1 <= n <= MAX_TABLE_INPUTS:
+            raise InputError(
+                f"{where}: tables of {luts.shape[1]} entries; those of 1..{MAX_TABLE_INPUTS} "
+                "inputs are read"
+            )
+        mapping = dwn_mapping(tensors, prefix, len(luts), n)
+        if stack is None:
+            learnable = tensors.get(f"{prefix}.mapping.weights")
+            width = int(mapping.max()) + 1 if learnable is None else len(learnable)
+            stack = Stack.over(spec, spec.input.shape or (width,))
+        # address bit i is input i: our input 0 is the most significant one
+        tables = np.bitwise_or.reduce(
+            (luts > 0).astype(np.uint64) << np.arange(1 << n, dtype=np.uint64), axis=1
+        )
+        stack.dense(where, mapping[:, ::-1], tables)
+    assert stack is not None
+    n_outputs = int(np.prod(stack.shape, dtype=np.int64))
+    if spec.classes < 1:
+        stack.equal_groups()
+    block = -(-n_outputs // max(1, spec.classes))
+    ptr = np.minimum(np.arange(spec.classes + 1, dtype=np.int64) * block, n_outputs)
+    return stack.network(ptr, imported_from="torch_dwn")

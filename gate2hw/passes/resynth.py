@@ -1,0 +1,136 @@
+"""resynth: logic restructured by ABC, in parts of bounded size, counted in two-input gates.
+
+ABC's own measure is AND gates, three of which make an XOR. So every script ends with a mapping
+into tables of two inputs (`if -K 2 -a`): gates of any function, inverters inside. On these,
+`mfs2` (Mishchenko, Brayton, Jiang, Jang, "Scalable Don't-Care-Based Logic Optimization and
+Resynthesis", TRETS 2011) resubstitutes with don't-cares, to which the encoder's care set adds: ABC
+sees the part behind the prefix of `ir.care.legalised`, whose unreachable codes are satisfiability
+don't-cares. A legal code is its own prefix input, so the prefix drops away afterwards.
+
+Every script's result is counted here, in gates and then levels, and the best is taken; where that
+is the part as it was, the part stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, TypeAlias
+
+from gate2hw.errors import InputError
+from gate2hw.ir.care import CareSet, check_care, legalised
+from gate2hw.ir.lutblif import read_lut_blif, write_lut_blif
+from gate2hw.ir.lutnetlist import to_netlist
+from gate2hw.ir.netlist import Netlist
+from gate2hw.passes.normalise import better, normalise
+from gate2hw.passes.origins import restore_origins
+from gate2hw.passes.partition import OrderBy, map_parts
+from gate2hw.tools.abc import run_script
+
+__all__ = ["EFFORTS", "Effort", "resynth"]
+
+TIMEOUT_S: Final = 600.0
+"""For one part: a guard against a hanging tool, far above what a part of the sizes below takes."""
+
+_MAP: Final = "if -K 2 -a"
+_RESUB: Final = "mfs2 -a"
+_SHARE: Final = ("strash", "&get -n", "&syn4", "&put")
+_BALANCE: Final = ("strash", "&get -n", "&b -s", "&put")
+_RESHAPE: Final = ("strash", "&get -n", "&synch2", "&put")
+_CHOICES: Final = ("dch", _MAP, _RESUB)
+
+Steps: TypeAlias = tuple[tuple[str, ...], ...]
+# Each step works on what the step before left and is counted; "start" goes back to the part.
+_SHARING: Final[Steps] = ((*_SHARE, _MAP),)
+_RESUBBING: Final[Steps] = ((_RESUB,), (*_SHARE, _MAP, _RESUB))
+_DEEP: Final[Steps] = (
+    (_RESUB,),
+    ("start", *_BALANCE, *_CHOICES),
+    (*_RESHAPE, _MAP, _RESUB),
+    ("strash", *_CHOICES),
+    ("start", *_SHARE, *_CHOICES),
+)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What one effort does in a round: steps for each part, without and with the care set.
+
+    A round is done once for each entry of `orders`, as long as it saves something.
+    """
+
+    steps: Steps
+    part_gates: int
+    max_gates: int
+    orders: tuple[OrderBy, ...] = ("inputs",)
+
+
+EFFORTS: Final[dict[int, Effort]] = {
+    1: Effort(_SHARING, 50_000, 2_000_000),
+    2: Effort(_RESUBBING, 25_000, 1_000_000, ("inputs", "inputs", "inputs")),
+    3: Effort(_DEEP, 25_000, 200_000, ("inputs", "outputs", "inputs", "outputs")),
+}
+
+
+def _variants(net: Netlist, steps: Sequence[Sequence[str]], folder: Path) -> list[Netlist]:
+    """What each step of one ABC run leaves, as gates."""
+    source = folder / "start.blif"
+    write_lut_blif(net, source)
+    start = "read_blif start.blif"
+    commands, outputs = [start], {}
+    for number, step in enumerate(steps):
+        commands += [start if command == "start" else command for command in step]
+        name = f"step{number}.blif"
+        commands.append(f"write_blif {name}")
+        outputs[name] = folder / name
+    run_script(commands, inputs={"start.blif": source}, outputs=outputs, timeout_s=TIMEOUT_S)
+    return [to_netlist(read_lut_blif(path, like=net, k=2)) for path in outputs.values()]
+
+
+def _resynth_part(net: Netlist, *, steps: Steps, is_prefixed: bool) -> Netlist:
+    """The best of `net` and of what the steps make of it, which has no origins."""
+    if net.n_gates < 2:
+        return net
+    with TemporaryDirectory(prefix="gate2hw-resynth-") as folder:
+        variants = _variants(legalised(net) if is_prefixed else net, steps, Path(folder))
+    care: CareSet = "thermometer" if is_prefixed else "none"
+    best = net
+    for variant in variants:
+        candidate = normalise(variant.with_(encoder=net.encoder), care=care)
+        if better(candidate, best):
+            best = candidate
+    return best
+
+
+def resynth(net: Netlist, *, care: CareSet = "thermometer", effort: int = 2) -> Netlist:
+    """Return `net` restructured by ABC: fewer gates, or as many and fewer levels.
+
+    The same object where neither is reached in normal form, or where `net` has more gates than the
+    effort's ``max_gates``. Depth may grow where gates are saved. `effort`: 1 shares, 2 adds
+    don't-cares, 3 tries more, several times. The result is in normal form; with care "thermometer"
+    it is equal on legal codes only. Raises InputError for an unknown effort, ToolError where ABC is
+    missing or fails.
+    """
+    check_care(care)
+    if effort not in EFFORTS:
+        allowed = ", ".join(map(str, EFFORTS))
+        raise InputError(f"resynthesis effort {effort!r} is unknown. Allowed: {allowed}")
+    plan = EFFORTS[effort]
+    if net.n_gates > plan.max_gates:
+        return net
+    start = best = normalise(net, care=care)
+    # sharing is found more easily without the prefix in the way
+    prefixes = (False, True) if care == "thermometer" and net.encoder is not None else (False,)
+    for order_by in plan.orders:
+        at_start = best
+        for is_prefixed in prefixes:
+            change = partial(_resynth_part, steps=plan.steps, is_prefixed=is_prefixed)
+            new = map_parts(best, change, max_gates=plan.part_gates, order_by=order_by)
+            new = normalise(new, care=care)
+            best = new if better(new, best) else best
+        if best is at_start:
+            break
+    return start if best is start else restore_origins(net, best)

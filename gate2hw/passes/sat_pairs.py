@@ -1,0 +1,83 @@
+"""Which of many pairs of signals are equal: candidates from simulation, proofs from ABC.
+
+Simulation can only tell signals apart. What it cannot is handed to ABC's SAT sweeper with all
+candidates as outputs, behind the prefix of the care set: outputs that come back as one literal are
+proved equal, all others are not believed (Lee, Riener, Mishchenko, Brayton, De Micheli, "A
+Simulation-Guided Paradigm for Logic Synthesis and Verification", TCAD 2022).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gate2hw.ir.aiger import read_aiger, write_aiger
+from gate2hw.ir.care import CareSet, legalised
+from gate2hw.ir.netlist import Head, Names, Netlist
+from gate2hw.ir.simulate import encode, pack, random_words
+from gate2hw.passes.dce import dce
+from gate2hw.tools.abc import run_script
+
+__all__ = ["diverse_words", "prove_pairs"]
+
+TIMEOUT_S: Final = 1200.0
+CONFLICTS: Final = 1000
+"""SAT effort for one pair: a limit of work, not of time, so that results repeat."""
+
+Words = npt.NDArray[np.uint64]
+
+
+def diverse_words(net: Netlist, n_words: int, rng: np.random.Generator, *, care: CareSet) -> Words:
+    """(n_inputs, n_words) uint64 inputs, legal codes with care "thermometer" and an encoder.
+
+    Half of them uniform; in the other half each sample has a density of its own, from nearly all
+    low to nearly all high, which tells rare signals apart.
+    """
+    n_samples = 64 * n_words
+    level = rng.random((n_samples, 1)) ** 2
+    level[::2] = 1 - level[::2]
+    if care == "thermometer" and net.encoder is not None:
+        encoder = net.encoder
+        x = rng.random((n_samples, encoder.n_features))
+        half = n_samples // 2
+        x[half:] = np.clip(level[half:] + 0.4 * (x[half:] - 0.5), 0, 1)
+        values = np.rint(x * encoder.max_value).astype(np.int64)
+        return pack(encode(encoder, values.reshape(n_samples, *encoder.shape)))
+    bits = rng.random((n_samples, net.n_inputs))
+    words = pack(bits < level)
+    words[:, ::2] = random_words(net.with_(encoder=None), n_words, rng)[:, ::2]
+    return words
+
+
+def prove_pairs(
+    net: Netlist, a: npt.NDArray[Any], b: npt.NDArray[Any], *, care: CareSet
+) -> npt.NDArray[np.bool_]:
+    """(P,) bool: literal ``a[p]`` of `net` is proved equal to literal ``b[p]``, (P,) integers.
+
+    On all inputs, or with care "thermometer" on all legal codes. False where they differ, and where
+    ABC gave up. Raises ToolError where ABC is missing or fails.
+    """
+    n_pairs = len(a)
+    if n_pairs == 0:
+        return np.zeros(0, np.bool_)
+    outputs = np.concatenate([a, b]).astype(np.int64)
+    circuit = net.with_(outputs=outputs, head=Head.none(2 * n_pairs), names=Names())
+    circuit = legalised(circuit) if care == "thermometer" else circuit.with_(encoder=None)
+    circuit = dce(circuit)
+    with TemporaryDirectory(prefix="gate2hw-pairs-") as folder:
+        given, swept = Path(folder, "given.aig"), Path(folder, "swept.aig")
+        write_aiger(circuit, given, symbols=False)
+        sweep = f"&fraig -C {CONFLICTS} -x"
+        run_script(
+            ["read_aiger given.aig", "strash", "&get -n", sweep, "&put", "write_aiger swept.aig"],
+            inputs={"given.aig": given},
+            outputs={"swept.aig": swept},
+            timeout_s=TIMEOUT_S,
+        )
+        lit = read_aiger(swept).outputs
+    result: npt.NDArray[np.bool_] = lit[:n_pairs] == lit[n_pairs:]
+    return result

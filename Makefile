@@ -61,7 +61,7 @@ report: setup  ## write the report of MODEL=build/digits
 doctor: setup  ## which tools are there, and how to get the others
 	$(BIN)/gate2hw doctor
 
-bench: setup  ## compile speed at 10^4, 10^5 and 10^6 gates
+bench: setup  ## compile speed from 10^4 gates to CIFAR G (77 million)
 	$(BIN)/python benchmarks/compile.py
 
 peers: build/peers/torchlogix/.installed  ## the programs that benchmarks compare with (Python 3.12+)

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError, InputError
-from gate2hw.flow.build import BuildFolder, Progress
+from gate2hw.flow.build import LUTS, BuildFolder, Progress
 from gate2hw.flow.gatecloud import PROOF_TIMEOUT_S
 from gate2hw.ir.care import check_care
+from gate2hw.ir.evaluate import evaluate
 from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
@@ -25,9 +26,6 @@ from gate2hw.passes.manager import run_pipeline
 from gate2hw.rtl import Manifest
 
 __all__ = ["Chain", "check_rtl_files", "check_software", "load_chain", "prove_passes"]
-
-LUTS = "luts4.npz"
-"""The netlist mapped to tables of four inputs, where a build has one."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,11 @@ class Chain:
         return options
 
     @property
+    def is_lossy(self) -> bool:
+        """Whether the chain starts at an approximated netlist instead of the model."""
+        return self.compiled.get("approximation") is not None
+
+    @property
     def relative(self) -> bool:
         """Whether only the class leaves the hardware, so that all scores may shift alike."""
         return bool(self.options.get("output") == "class")
@@ -60,14 +63,14 @@ class Chain:
 def _golden(
     folder: BuildFolder, given: Path | None, network: LogicNetwork, compiled: dict[str, Any]
 ) -> tuple[Golden | None, Path | None, str | None]:
-    path = given or folder.path / "golden.npz"
+    path = given or folder.path / compiled["golden"]
     if given is None and not path.is_file():
         return None, None, compiled.get("golden_reason") or "the build folder has no golden file"
     golden = load_golden(path)
-    if golden.digest != network.digest:
+    if golden.digest != compiled["root_digest"]:
         raise InputError(
             f"{path} belongs to another model: digest {golden.digest[:12]}, the build folder's "
-            f"model has {network.digest[:12]}; give the golden file that was trained with it"
+            f"has {compiled['root_digest'][:12]}; give the golden file that was made with it"
         )
     thermometer = network.thermometer
     if golden.x.shape[1:] != thermometer.input_shape:
@@ -94,33 +97,38 @@ def load_chain(folder: BuildFolder, golden: Path | None = None) -> Chain:
     raw = load_netlist(folder.path / "netlist_raw.npz")
     net = load_netlist(folder.path / "netlist.npz")
     manifest = Manifest.load(folder.path / "rtl" / "manifest.json")
+    if network.digest != compiled["model"]["digest"]:
+        raise InputError(
+            f"{folder.path / 'model.safetensors'} is another model than the one compiled; "
+            "compile again"
+        )
     for what, digest in (
         ("netlist_raw.npz", raw.digest),
         ("netlist.npz", net.digest),
         ("rtl/manifest.json", manifest.model_digest),
     ):
-        if digest != network.digest:
+        if digest != compiled["root_digest"]:
             raise InputError(
                 f"{folder.path / what} belongs to another model: digest {digest[:12]}, "
-                f"model.safetensors has {network.digest[:12]}; compile again"
+                f"the build is of {compiled['root_digest'][:12]}; compile again"
             )
     found, path, reason = _golden(folder, golden, network, compiled)
     if found is not None and raw.encoder is not None:
         check_input(raw.encoder, found.x)
     check_rtl_files(folder.path / "rtl", manifest, net)
-    luts = _load_luts(folder.path / LUTS, network)
+    luts = _load_luts(folder.path / LUTS, raw)
     return Chain(folder, network, raw, net, found, path, reason, manifest, compiled, luts)
 
 
-def _load_luts(path: Path, network: LogicNetwork) -> LutNetlist | None:
+def _load_luts(path: Path, raw: Netlist) -> LutNetlist | None:
     """The mapped netlist, if there is one."""
     if not path.is_file():
         return None
     luts = load_lutnetlist(path)
-    if luts.digest != network.digest:
+    if luts.digest != raw.digest:
         raise InputError(
-            f"{path} belongs to another model: digest {luts.digest[:12]}, model.safetensors has "
-            f"{network.digest[:12]}; compile again"
+            f"{path} belongs to another model: digest {luts.digest[:12]}, netlist_raw.npz has "
+            f"{raw.digest[:12]}; compile again"
         )
     return luts
 
@@ -163,19 +171,24 @@ def _compare(
 def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
     """torch = LogicNetwork = raw netlist = optimised netlist (= LUTs), on test set and random.
 
-    The stored raw netlist must also be what `unroll` makes of the stored model. Scores are
+    The stored raw netlist must also be what `unroll` makes of the stored model; a lossy build
+    starts at its approximated netlist, which its own golden file goes with. Scores are
     compared exactly; after the passes of a build whose hardware gives the class alone, the
     differences of scores and the class. The LUTs are compared where the build has them. Returns
     the counts; raises CheckFailedError with the first counter-example.
     """
     raw, golden = chain.raw, chain.golden
-    if unroll(chain.network).content_digest() != raw.content_digest():
+    network = None if chain.is_lossy else chain.network
+    if network is not None and unroll(network).content_digest() != raw.content_digest():
         raise CheckFailedError("netlist_raw.npz is not what the model unrolls to; compile again")
     later: list[tuple[str, Netlist | LutNetlist]] = [("optimised netlist", chain.net)]
     if chain.luts is not None:
         later.append(("LUT netlist", chain.luts))
     n_golden = 0
     if golden is not None:
+        if network is not None:
+            found = evaluate(network, golden.x)
+            _compare("torch against the LogicNetwork", golden.scores, found, golden.x)
         found = scores(raw, golden.x)
         n_golden = _compare("torch against the raw netlist", golden.scores, found, golden.x)
         if (classes(found) != golden.classes).any():
@@ -186,6 +199,8 @@ def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
     if raw.encoder is not None and n_random:
         x = random_features(raw.encoder, n_random, np.random.default_rng(1))
         expected = scores(raw, x)
+        if network is not None:
+            _compare("LogicNetwork against the raw netlist", evaluate(network, x), expected, x)
         for name, net in later:
             what = f"raw netlist against {name}"
             _compare(what, expected, scores(net, x), x, relative=chain.relative)

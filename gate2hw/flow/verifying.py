@@ -105,12 +105,13 @@ def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
 def _generic_links(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> None:
     chain, n_random = run.chain, run.n_random
     key = key_of(step="software", n_random=n_random, **sources_key)
+    root = "approximated netlist" if chain.is_lossy else "torch = netlist before"
     if chain.golden_reason is None:
-        name = "torch = netlist before = after passes"
+        name = f"{root} = after passes"
         run.link("verify.software", name, key, lambda: check_software(chain, n_random))
     else:
         check_software(chain, n_random)
-        run.skip("verify.software", "torch = netlist", key, chain.golden_reason)
+        run.skip("verify.software", root.removesuffix(" before"), key, chain.golden_reason)
     name = "every pass and the Verilog gates proved"
     key = key_of(step="proof", tools=registry.versions(["yosys", "abc"]), **sources_key)
     if proof:

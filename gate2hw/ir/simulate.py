@@ -37,6 +37,8 @@ Bits = npt.NDArray[np.bool_]
 _ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _MASKS = np.where(ANF.T.astype(bool), _ONES, np.uint64(0))
 _CHUNK_WORDS = 64
+_BLOCK_WORDS = 1 << 14
+"""Words of gates evaluated at a time: their temporaries stay in the second-level cache."""
 _VALUE_WORDS = 2**24
 
 
@@ -56,6 +58,16 @@ def unpack(words: Words, n_samples: int) -> Bits:
     little = little.reshape(words.shape[0], words.shape[1] * 8)
     bits = np.unpackbits(little, axis=1, bitorder="little", count=n_samples)
     return bits.T.astype(bool)
+
+
+def _popcount(words: Words, n_samples: int) -> npt.NDArray[np.int64]:
+    """(n_samples,) int64: how many of the (S, W) signals are 1 in each sample."""
+    count = np.zeros(n_samples, np.int64)
+    for first in range(0, len(words), 255):
+        little = np.ascontiguousarray(words[first : first + 255]).astype("<u8", copy=False)
+        bits = np.unpackbits(little.view(np.uint8), axis=1, bitorder="little", count=n_samples)
+        count += np.add.reduce(bits, axis=0, dtype=np.uint8)
+    return count
 
 
 def _gate_level(net: Netlist, start: int, stop: int, value: Words) -> Words:
@@ -93,12 +105,15 @@ def node_words(net: Netlist | LutNetlist, words: Words) -> Words:
         raise InputError(f"{words.shape[0]} input signals given, the netlist has {net.n_inputs}")
     value = np.zeros((net.n_nodes, words.shape[1]), np.uint64)
     value[1 : net.first_gate] = words
-    for start, stop in net.levels():
-        if isinstance(net, Netlist):
-            level = _gate_level(net, start, stop, value)
-        else:
-            level = _lut_level(net, start, stop, value)
-        value[net.first_gate + start : net.first_gate + stop] = level
+    step = max(1, _BLOCK_WORDS // max(1, words.shape[1]))
+    for bottom, top in net.levels():
+        for start in range(bottom, top, step):
+            stop = min(start + step, top)
+            if isinstance(net, Netlist):
+                level = _gate_level(net, start, stop, value)
+            else:
+                level = _lut_level(net, start, stop, value)
+            value[net.first_gate + start : net.first_gate + stop] = level
     return value
 
 
@@ -159,13 +174,15 @@ def _chunks(net: Circuit, n_samples: int) -> Iterator[slice]:
 
 def scores_of_bits(net: Netlist | LutNetlist, bits: Bits) -> npt.NDArray[np.int64]:
     """(N, C) int64 scores of (N, n_inputs) bool inputs."""
-    result = np.empty((len(bits), net.n_classes), np.int64)
-    weight = net.head.weight.astype(np.int64)
+    result = np.tile(net.head.bias, (len(bits), 1))
+    weight = net.head.weight
     groups = list(itertools.pairwise(net.head.group_ptr.tolist()))
     for chunk in _chunks(net, len(bits)):
-        out = unpack(simulate(net, pack(bits[chunk])), chunk.stop - chunk.start)
+        out = simulate(net, pack(bits[chunk]))
         for c, (first, last) in enumerate(groups):
-            result[chunk, c] = out[:, first:last] @ weight[first:last] + net.head.bias[c]
+            for value in np.unique(weight[first:last]).tolist():
+                rows = first + np.flatnonzero(weight[first:last] == value)
+                result[chunk, c] += value * _popcount(out[rows], chunk.stop - chunk.start)
     return result
 
 

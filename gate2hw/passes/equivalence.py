@@ -32,13 +32,15 @@ Result: TypeAlias = Literal["equivalent", "different", "undecided"]
 Bits: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
-N_WORDS = 16
+N_WORDS, _MORE_WORDS = 16, 256
 WHOLE_GATES = 2_000_000
 """Gates of both sides together up to which ABC is given the whole."""
 N_VECTORS = 1_000_000
 """Random vectors where the netlists are larger than that."""
 _GUESS_ROUNDS, _GUESS_WORDS = 4, 8
 _MOST_ALIGNMENTS = 8
+_NEAR = 512
+"""Inputs tried about one on which signals differ but scores do not."""
 
 
 @dataclass(frozen=True)
@@ -201,10 +203,16 @@ class _Comparison:
             proof = self._prove(alignment)
             if len(self.patterns) == known:
                 return proof
-        reason = "the heads differ in a way that could not be put down to equal signals"
         if proof is not None:
             return replace(proof, time_s=time.perf_counter() - self.clock)
-        return self.verdict("undecided", f"{64 * N_WORDS} random inputs", reason=reason)
+        bits = unpack(draw_words(self.a, self.care, _MORE_WORDS, rng), 64 * _MORE_WORDS)
+        bad = _differs(self.a, self.b, bits, self.relative)
+        if len(bad):
+            return self.verdict("different", "random simulation", example=bits[bad[0]])
+        reason = "the heads differ in a way that could not be put down to equal signals"
+        return self.verdict(
+            "undecided", f"{64 * (N_WORDS + _MORE_WORDS):,} random vectors", reason=reason
+        )
 
     def _prove(self, alignment: Alignment) -> Proof:
         """Prove the obligations; an input that refutes them, not the scores, goes to `patterns`."""
@@ -243,12 +251,15 @@ class _Comparison:
             raise ToolFailedError(
                 "abc's counter-example does not replay: both netlists agree on it"
             )
-        example = free
+        near = np.random.default_rng(self.seed).random((_NEAR, len(free))) < 0.05
+        near[0] = False
+        examples = free ^ near
         if self.care == "thermometer" and self.a.encoder is not None:
-            example = legal_code(self.a.encoder, free)
-        if len(_differs(self.a, self.b, example[None], self.relative)):
-            return self.verdict("different", method, example=example, n=n)
-        self.patterns = np.concatenate([self.patterns, example[None]])
+            examples = legal_code(self.a.encoder, examples)
+        bad = _differs(self.a, self.b, examples, self.relative)
+        if len(bad):
+            return self.verdict("different", method, example=examples[bad[0]], n=n)
+        self.patterns = np.concatenate([self.patterns, examples[:1]])
         reason = "outputs differ on an input where the scores agree"
         return self.verdict("undecided", method, n=n, reason=reason, n_undecided=n)
 

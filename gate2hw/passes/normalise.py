@@ -19,17 +19,15 @@ __all__ = ["better", "drop_prefix", "normalise"]
 
 
 def _prefix_rules() -> npt.NDArray[np.uint8]:
-    """(2, 16) uint8: TT_A, TT_B or 0 for a gate that is wire a, wire b or constant, else 255.
+    """(16,) uint8: TT_A, TT_B or 0 where f is wire a, wire b or constant unless b alone is 1.
 
-    Row 0: input a implies b, so f(1, 0) does not matter; row 1: b implies a, so f(0, 1) does not.
-    For gates with f(0, 0) = 0.
+    255 where it is a gate all the same. For functions with f(0, 0) = 0.
     """
-    rules = np.full((2, 16), 255, np.uint8)
-    for row, free in enumerate((0b0100, 0b0010)):
-        for tt in range(0, 16, 2):
-            for wanted in (0, int(TT_A), int(TT_B)):
-                if (tt ^ wanted) & ~free & 15 == 0:
-                    rules[row, tt] = wanted
+    rules = np.full(16, 255, np.uint8)
+    for tt in range(0, 16, 2):
+        for wanted in (0, int(TT_A), int(TT_B)):
+            if (tt ^ wanted) & 0b1101 == 0:
+                rules[tt] = wanted
     return rules
 
 
@@ -44,14 +42,14 @@ def drop_prefix(net: Netlist) -> Netlist:
     """
     if net.encoder is None:
         return net
-    first, feature, threshold = net.first_gate, net.encoder.feature, net.encoder.threshold
+    first, feature = net.first_gate, net.encoder.feature
     gates = np.flatnonzero((net.in0 > 0) & (net.in1 < first))
     gates = gates[feature[net.in0[gates] - 1] == feature[net.in1[gates] - 1]]
     if not len(gates):
         return net
     a, b = net.in0[gates].astype(np.int64), net.in1[gates].astype(np.int64)
-    b_implies_a = (threshold[a - 1] <= threshold[b - 1]).astype(np.int64)
-    rule = _RULES[b_implies_a, net.tt[gates]]
+    # thresholds rise within a feature, so the later bit implies the earlier
+    rule = _RULES[net.tt[gates]]
     lit = 2 * np.arange(net.n_nodes)
     for wanted, literal in ((0, 0 * a), (TT_A, 2 * a), (TT_B, 2 * b)):
         hit = rule == wanted

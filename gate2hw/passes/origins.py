@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from gate2hw.ir.lutnetlist import LutNetlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import node_words, random_words
 
 __all__ = ["restore_origins", "signatures"]
 
 N_WORDS: Final = 8
-_ONES: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-_AnyNetlist = TypeVar("_AnyNetlist", Netlist, LutNetlist)
+Words: TypeAlias = npt.NDArray[np.uint64]
 
 
-def signatures(value: npt.NDArray[np.uint64], seed: int = 0) -> npt.NDArray[np.uint64]:
+def signatures(value: Words, seed: int = 0) -> Words:
     """(N,) uint64 hashes of the rows of (N, W) values; a row and its complement have the same."""
     rng = np.random.default_rng(seed)
-    factor = rng.integers(0, 2**64, value.shape[1], dtype=np.uint64) | np.uint64(1)
-    result = np.zeros(len(value), np.uint64)
-    flip = np.where(value[:, 0] & np.uint64(1), _ONES, np.uint64(0))
+    factor: Words = rng.integers(0, 2**64, size=(value.shape[1],), dtype=np.uint64) | np.uint64(1)
+    result: Words = np.zeros(len(value), np.uint64)
+    flip = np.uint64(0) - (value[:, 0] & np.uint64(1))
     for word in range(value.shape[1]):
         mixed = (value[:, word] ^ flip) * factor[word]
         result += mixed ^ (mixed >> np.uint64(31))
@@ -31,16 +29,9 @@ def signatures(value: npt.NDArray[np.uint64], seed: int = 0) -> npt.NDArray[np.u
     return result
 
 
-def _operands(net: Netlist | LutNetlist) -> list[npt.NDArray[np.int32]]:
-    if isinstance(net, Netlist):
-        return [net.in0, net.in1]
-    # an unused slot reads constant 0, which has no origin
-    return [np.maximum(net.fanin[:, slot], 0) for slot in range(net.k)]
-
-
-def _spread(net: Netlist | LutNetlist, origin: npt.NDArray[np.int32]) -> None:
+def _spread(net: Netlist, origin: npt.NDArray[np.int32]) -> None:
     """Fill gaps in `origin` (n_nodes,), in place, from what a gate reads, then from a reader."""
-    first, operands = net.first_gate, _operands(net)
+    first, operands = net.first_gate, (net.in0, net.in1)
     for start, stop in net.levels():
         of_gate = origin[first + start : first + stop]
         for column in operands:
@@ -53,7 +44,7 @@ def _spread(net: Netlist | LutNetlist, origin: npt.NDArray[np.int32]) -> None:
             origin[read[gap]] = of_gate[gap]
 
 
-def restore_origins(before: Netlist, after: _AnyNetlist, *, seed: int = 0) -> _AnyNetlist:
+def restore_origins(before: Netlist, after: Netlist, *, seed: int = 0) -> Netlist:
     """Return `after` with an origin at each gate that has none; the same object if none is found.
 
     `after` has the inputs of `before`. A gate gets the site of the lowest gate of `before` with

@@ -161,13 +161,13 @@ def _fit(net: Netlist) -> int:
 
 
 def legal_code(encoder: Encoder, bits: Bits) -> Bits:
-    """(I,) bool: the legal code that the prefix of `ir.care.legalised` makes of free bits."""
+    """(..., I) bool: the legal codes that the prefix of `ir.care.legalised` makes of free bits."""
     above = implications(encoder).above
     result = bits.copy()
     while True:
         raised = result.copy()
         has = above >= 0
-        raised[has] |= result[above[has]]
+        raised[..., has] |= result[..., above[has]]
         if np.array_equal(raised, result):
             return result
         result = raised

@@ -43,7 +43,7 @@ def candidates(net: Netlist, *, care: CareSet, seed: int = 0) -> npt.NDArray[np.
         value = node_words(net, diverse_words(net, N_WORDS, rng, care=care))
         if number == 0:
             phase = value[:, 0] & np.uint64(1)
-        value ^= -phase[:, None]
+        value ^= np.uint64(0) - phase[:, None]
         key = (key * np.uint64(0x9E37_79B9_7F4A_7C15)) ^ signatures(value, number)
     order = np.argsort(key, kind="stable")
     starts = np.concatenate([[True], key[order][1:] != key[order][:-1]])
@@ -66,10 +66,10 @@ def _sweep_part(net: Netlist, *, care: CareSet) -> Netlist:
 def sweep(net: Netlist, *, care: CareSet = "thermometer") -> Netlist:
     """Return `net` with equal and complement signals merged into the lowest of them.
 
-    The same object where there are none in normal form, or where `net` has more than ``MAX_GATES`` gates;
-    above ``PART_GATES`` it is done in parts. Never more gates or levels. The result is in normal
-    form; with care "thermometer" it is equal on legal codes. Raises ToolError where ABC is missing
-    or fails.
+    The same object where there are none and `net` is in normal form, or where it has more than
+    ``MAX_GATES`` gates; above ``PART_GATES`` it is done in parts. Never more gates or levels. The
+    result is in normal form; with care "thermometer" it is equal on legal codes. Raises ToolError
+    where ABC is missing or fails.
     """
     check_care(care)
     if net.n_gates > MAX_GATES:

@@ -74,8 +74,9 @@ def _simulated(link: str, check: Comparison | FailedCheck | None, reason: str | 
     return _counted(link, run["simulator"], vectors, run["mismatches"])
 
 
-def _software(checks: Checks) -> Iterator[CheckLine]:
-    link = "Torch model = netlist before passes = netlist after passes"
+def _software(checks: Checks, is_lossy: bool) -> Iterator[CheckLine]:
+    root = "Approximated netlist" if is_lossy else "Torch model = netlist before passes"
+    link = f"{root} = netlist after passes"
     if "software" not in checks:
         return
     check = checks["software"]
@@ -106,7 +107,7 @@ def check_lines(report: Report) -> list[CheckLine]:
     """Every link of `report`, in the order of the chain."""
     checks = report["checks"]
     simulation = checks["simulation"]
-    lines = [*_software(checks), _proved(checks)]
+    lines = [*_software(checks, report.get("approximation") is not None), _proved(checks)]
     lines += [
         _simulated(
             "Model = Verilog core, simulated", simulation["core"], simulation.get("core_reason")

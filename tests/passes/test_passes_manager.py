@@ -53,6 +53,8 @@ def run(net, *passes, **options):
 def test_levels_never_worse(oracle, seed):
     net = oracle.random_net(seed, n_gates=150, n_outputs=30, encoder=seed > 2, dense=True)
     bits = oracle.all_bits(5)
+    if net.encoder is not None:
+        bits = bits[(~bits[:, 1:4:2] | bits[:, 0:4:2]).all(axis=1)]
     cost = []
     for level in LEVELS:
         result = run_pipeline(net, level)

@@ -35,13 +35,13 @@ def test_evaluator_is_the_reference(oracle, monkeypatch, seed):
 
 
 def test_a_difference_is_found_and_is_one(oracle):
-    """One complemented table entry behind one of 40 outputs, and an output complemented."""
+    """One complemented gate behind one of 40 outputs, and an output complemented."""
     net = plain(oracle.random_net(5, n_inputs=9, n_gates=200, n_outputs=40, dense=True))
     done, example = first_difference(net, net, net, "none", n_vectors=1000, seed=0)
     assert (done >= 1000, example) == (True, None)
     tt = net.tt.copy()
     gate = int(net.outputs.max() >> 1) - net.first_gate
-    tt[gate] ^= 1
+    tt[gate] ^= 15
     for bad in (net.with_(tt=tt), net.with_(outputs=net.outputs ^ (np.arange(40) == 7))):
         _, example = first_difference(net, bad, net, "none", n_vectors=1000, seed=0)
         values = [oracle.value_of(side, example.astype(int).tolist())[0] for side in (net, bad)]

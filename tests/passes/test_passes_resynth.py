@@ -1,0 +1,142 @@
+"""resynth: equal on legal codes, never worse, and a wrong answer of the tool is caught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gate2hw.errors import CheckFailedError, InputError
+from gate2hw.ir.builder import NetlistBuilder
+from gate2hw.ir.netlist import Encoder
+from gate2hw.ir.simulate import encode, pack, scores_of_bits, simulate
+from gate2hw.ir.text import parse_netlist
+from gate2hw.ir.unroll import unroll
+from gate2hw.ir.verify import verify_netlist
+from gate2hw.passes import resynth as resynth_module
+from gate2hw.passes.equivalence import prove_equal
+from gate2hw.passes.fold import is_normal
+from gate2hw.passes.manager import PassManager
+from gate2hw.passes.normalise import normalise
+from gate2hw.passes.pipelines import Pipeline
+from gate2hw.passes.resynth import EFFORTS, resynth
+
+N_INPUTS = 8
+CODE = Encoder(np.arange(8) // 3, 20 + 60 * (np.arange(8) % 3), (3,), 255)
+
+
+def legal_bits():
+    values = np.array([10, 50, 100, 200])
+    grid = np.stack(np.meshgrid(values, values, values), axis=-1).reshape(-1, 3)
+    return np.unique(encode(CODE, grid), axis=0)
+
+
+def some_net(oracle, seed, **shape):
+    options = {"n_inputs": N_INPUTS, "n_gates": 100, "n_outputs": 20, "dense": True, **shape}
+    return oracle.random_net(seed, **options).with_(encoder=CODE)
+
+
+@pytest.mark.parametrize("care", ["thermometer", "none"])
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_equal_and_better(oracle, care, effort, tmp_path):
+    net = some_net(oracle, effort)
+    got = resynth(net, care=care, effort=effort)
+    verify_netlist(got)
+    assert is_normal(got)
+    start = normalise(net, care=care)
+    is_start = got.content_digest() == start.content_digest()
+    assert is_start or (got.n_gates, got.depth) < (start.n_gates, start.depth)
+    assert not is_start or effort == 1
+    bits = legal_bits() if care == "thermometer" else oracle.all_bits(N_INPUTS)
+    np.testing.assert_array_equal(scores_of_bits(got, bits), scores_of_bits(net, bits))
+    proof = prove_equal(net, got, work_dir=tmp_path, timeout_s=60, care=care)
+    assert proof.result == "equivalent"
+    assert (got.origin >= 0).all()
+    for key in ("encoder", "head", "sites", "names", "digest", "n_inputs", "n_outputs"):
+        assert getattr(got, key) == getattr(net, key)
+    again = resynth(got, care=care, effort=effort)
+    assert again is got or (again.n_gates, again.depth) < (got.n_gates, got.depth)
+
+
+def test_three_gates_of_an_exclusive_or_become_one():
+    net = parse_netlist(
+        """netlist inputs=2
+        3 = A_AND_NOT_B 1 2
+        4 = NOT_A_AND_B 1 2
+        5 = OR 3 4
+        output 5
+        """
+    )
+    got = resynth(net, effort=1)
+    assert (got.n_gates, int(got.tt[0])) == (1, 6)
+    assert resynth(got) is got
+
+
+def test_care_set_reaches_below_a_gate():
+    """t5 | (t9 & x) is t5, as t9 implies t5; without the care set it is not."""
+    net = parse_netlist(
+        """netlist inputs=4
+        encoder shape=(3) max_value=10
+        input 1 feature=0 threshold=5
+        input 2 feature=0 threshold=9
+        input 3 feature=1 threshold=5
+        input 4 feature=2 threshold=5
+        5 = AND 2 3
+        6 = OR 1 5
+        7 = XOR 4 6
+        output 7
+        """
+    )
+    assert resynth(net).n_gates == 1
+    assert resynth(net, care="none") is net
+    assert resynth(net.with_(encoder=None)).n_gates == 3
+
+
+def test_parts_of_a_network(random_network, monkeypatch, tmp_path):
+    """A trained-like network in many small parts; the same result twice."""
+    net = normalise(unroll(random_network(3, kernels=6, dense=(60, 40))))
+    small = replace(EFFORTS[2], part_gates=-(-net.n_gates // 3))
+    monkeypatch.setitem(EFFORTS, 2, small)
+    got = resynth(net)
+    assert got.n_gates < net.n_gates
+    assert got.content_digest() == resynth(net).content_digest()
+    proof = prove_equal(net, got, work_dir=tmp_path, timeout_s=60, care="thermometer")
+    assert proof.result == "equivalent"
+
+
+def test_plain_circuit(oracle):
+    net = some_net(oracle, 9, n_classes=0).with_(encoder=None)
+    got = resynth(net)
+    words = pack(oracle.all_bits(N_INPUTS))
+    np.testing.assert_array_equal(simulate(got, words), simulate(net, words))
+    assert got.n_outputs == net.n_outputs
+    empty = NetlistBuilder(2).build([0, 1, 2, 5])
+    assert resynth(empty) is empty
+
+
+def test_limits(oracle, monkeypatch):
+    net = some_net(oracle, 1)
+    monkeypatch.setitem(EFFORTS, 2, replace(EFFORTS[2], max_gates=net.n_gates - 1))
+    assert resynth(net, effort=2) is net
+    with pytest.raises(InputError, match="effort 4 is unknown"):
+        resynth(net, effort=4)
+    with pytest.raises(InputError, match="care set"):
+        resynth(net, care="all")
+
+
+def test_wrong_answer_is_caught(oracle, monkeypatch, tmp_path):
+    """Planted: the tool's circuit comes back with one output stuck at 0."""
+    net = some_net(oracle, 5, n_gates=40)
+    genuine = resynth_module.to_netlist
+
+    def faulty(luts):
+        net = genuine(luts)
+        return net.with_(outputs=np.concatenate([[0], net.outputs[1:]]))
+
+    monkeypatch.setattr(resynth_module, "to_netlist", faulty)
+    wrong = resynth(net)
+    proof = prove_equal(net, wrong, work_dir=tmp_path, timeout_s=60, care="thermometer")
+    assert proof.result == "different"
+    with pytest.raises(CheckFailedError, match="resynth"):
+        PassManager(Pipeline((resynth,))).run(net)

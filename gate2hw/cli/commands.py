@@ -110,6 +110,7 @@ def _synth(args: argparse.Namespace, terminal: Terminal) -> int:
             args.target,
             clock_mhz=args.clock_mhz,
             seed=args.seed,
+            mapper=args.mapper,
             progress=progress,
         )
     terminal.give(result)

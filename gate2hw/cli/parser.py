@@ -88,8 +88,8 @@ def _add_compile(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(4),
         default=3,
-        help="effort: 0 none, 1 constants and dead gates, 2 + equal gates and local rules, "
-        "3 + what the encoder guarantees, resynthesis, to a fixed point (default: 3)",
+        help="effort: 0 none, 1 constant, equal and dead gates, 2 + local rules, sharing, what the "
+        "encoder guarantees and the head, 3 + SAT sweeping and resynthesis by ABC (default: 3)",
     )
     p.add_argument(
         "--output",
@@ -166,6 +166,13 @@ def _add_synth(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
     p.add_argument("--target", metavar="NAME", required=True, help="see: gate2hw targets")
     p.add_argument("--clock-mhz", type=_mhz, metavar="F", help="constraint (default: target's)")
     p.add_argument("--seed", type=_positive, default=1, metavar="N", help="placement seed")
+    p.add_argument(
+        "--mapper",
+        choices=["auto", "gate2hw", "yosys"],
+        default="auto",
+        help="who maps the gates to LUTs: gate2hw (the compiled luts4.npz; Yosys sees only what "
+        "surrounds it) or yosys; auto: gate2hw where compile mapped them",
+    )
 
 
 def _add_rest(sub: _Subparsers, common: argparse.ArgumentParser) -> None:

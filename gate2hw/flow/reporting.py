@@ -76,7 +76,8 @@ def _commands(folder: BuildFolder, steps: dict[str, Any]) -> list[str]:
             name, result = step.removeprefix("synth."), record["result"]
             commands.append(
                 f"gate2hw synth {folder.path} --target {name} "
-                f"--clock-mhz {result['clock_mhz']:g} --seed {result['seed']}"
+                f"--clock-mhz {result['clock_mhz']:g} --seed {result['seed']} "
+                f"--mapper {result['mapper']}"
             )
     return commands
 

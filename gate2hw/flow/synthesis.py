@@ -9,33 +9,31 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from gate2hw import __version__
 from gate2hw.errors import DoesNotFitError, InputError, nearest
-from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
+from gate2hw.flow.build import LUTS, BuildFolder, Progress, key_of, silent
 from gate2hw.flow.checks import check_rtl_files
 from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist
 from gate2hw.ir.store import file_sha256, load_netlist, write_text
 from gate2hw.rtl import Manifest, emit_rtl
-from gate2hw.rtl.cells import emit_cells
+from gate2hw.rtl.cells import emit_cells, emit_popcounts
 from gate2hw.tools import nextpnr, registry, yosys
 from gate2hw.tools.targets import Target, check_fits, load_target
 
-__all__ = ["LUTS_FILE", "Mapper", "cells_of_target", "rtl_of_target", "synth"]
+__all__ = ["LUTS", "Mapper", "cells_of_target", "rtl_of_target", "synth"]
 
 Mapper: TypeAlias = Literal["auto", "gate2hw", "yosys"]
-LUTS_FILE: Final = "luts4.npz"
-"""The mapped gate cloud in a build folder."""
 
 SYNTHESIS_TIMEOUT_S = 3600.0
 ROUTE_TIMEOUT_S = 7200.0
 CONTROL_PINS = 9
 """clk, rst, frame_error, and valid, ready and last of both streams."""
 BLOCKS: Final = {
-    "gates": "gates",
-    "popcount": "core_popcount_*",
-    "argmax": "core_argmax*",
-    "pipeline": "core",
-    "encoder": "top_receiver*",
-    "stream": "top_sender*",
-    "top": "top",
+    "gates": ("gates",),
+    "popcount": ("core_popcount_*", "popcount_*"),
+    "argmax": ("core_argmax*",),
+    "pipeline": ("core",),
+    "encoder": ("top_receiver*",),
+    "stream": ("top_sender*",),
+    "top": ("top",),
 }
 """Parts of the design, and their modules behind the prefix; the receiver holds the encoder, the
 core the registers between its parts."""
@@ -53,16 +51,19 @@ def cells_of_target(folder: BuildFolder, target: Target, manifest: Manifest) -> 
     return folder.path / target.name / f"{manifest.modules['gates']}_cells.v"
 
 
-def _cloud_for(
+def _clouds_for(
     folder: BuildFolder, target: Target, manifest: Manifest
-) -> tuple[yosys.Cloud, LutNetlist]:
-    """Write the gate cloud as cells of `target`."""
+) -> tuple[list[yosys.Cloud], LutNetlist]:
+    """Write the gate cloud, which comes first, and the popcounts as cells of `target`."""
     path = cells_of_target(folder, target, manifest)
-    luts = load_lutnetlist(folder.path / LUTS_FILE)
+    luts = load_lutnetlist(folder.path / LUTS)
     net = load_netlist(folder.path / "netlist.npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     count = emit_cells(net, luts, path, manifest, family=target.family, version=__version__)
-    return yosys.Cloud(path, manifest.modules["gates"], count.luts), luts
+    clouds = [yosys.Cloud(path, manifest.modules["gates"], count.luts)]
+    for part in emit_popcounts(net, path.parent, manifest, family=target.family):
+        clouds.append(yosys.Cloud(part.path, part.module, part.luts, part.n_instances))
+    return clouds, luts
 
 
 def _luts_by_layer(luts: LutNetlist, n_luts: int) -> dict[str, int]:
@@ -87,15 +88,21 @@ def _areas(mapped: yosys.SynthResult, luts: LutNetlist, n_luts: int) -> dict[str
     }
 
 
-def _emit_for(folder: BuildFolder, target: Target) -> tuple[Path, Manifest, list[Path]]:
-    """Write RTL of its own where the target wants another popcount than the generic RTL has."""
+def _emit_for(
+    folder: BuildFolder, target: Target, mapper: Mapper
+) -> tuple[Path, Manifest, list[Path]]:
+    """Write RTL of its own where the target wants another popcount than the generic RTL has.
+
+    With our own mapper the popcounts are LUT cells as well.
+    """
     generic = Manifest.load(folder.path / "rtl" / "manifest.json")
     own = folder.path / target.name / "rtl"
-    if generic.popcount == target.popcount:
+    popcount = "luts" if mapper == "gate2hw" else target.popcount
+    if generic.popcount == popcount:
         for stale in own.glob("*"):
             stale.unlink()
         return folder.path / "rtl", generic, []
-    options = generic.options(popcount=target.popcount)
+    options = generic.options(popcount=popcount)
     net = load_netlist(folder.path / "netlist.npz")
     manifest = emit_rtl(net, own, options, version=__version__)
     return own, manifest, [own / name for name in [*manifest.files, "manifest.json"]]
@@ -155,20 +162,22 @@ def _synth(
     for stale in (*out.glob("*.bi[nt]"), out / "results.json"):
         stale.unlink(missing_ok=True)
     progress(0, 4, f"{target.name}: RTL")
-    rtl_dir, manifest, files = _emit_for(folder, target)
+    rtl_dir, manifest, files = _emit_for(folder, target, mapper)
     top = manifest.modules["top"]
     json_path, verilog_path = out / f"{top}.json", out / f"{top}_synth.v"
     n_ios = 2 * 8 * manifest.bus_bytes + CONTROL_PINS
     asked = {"clock_mhz": clock_mhz, "seed": seed, "mapper": mapper}
     sources = [rtl_dir / name for name in manifest.files]
-    cloud, areas = None, {}
-    cells_of_target(folder, target, manifest).unlink(missing_ok=True)
+    clouds: list[yosys.Cloud] = []
+    areas: dict[str, Any] = {}
+    for stale in out.glob("*_cells.v"):
+        stale.unlink()
     try:
         check_fits(target, None, n_ios)
         if mapper == "gate2hw":
-            cloud, luts = _cloud_for(folder, target, manifest)
+            clouds, luts = _clouds_for(folder, target, manifest)
             sources.remove(rtl_dir / f"{manifest.modules['gates']}.v")
-            files = [*files, cloud.path]
+            files = [*files, *(cloud.path for cloud in clouds)]
         progress(1, 4, f"{target.name}: synthesis")
         mapped = yosys.synthesise(
             sources,
@@ -178,11 +187,14 @@ def _synth(
             verilog_path=verilog_path,
             options=target.yosys_options,
             timeout_s=SYNTHESIS_TIMEOUT_S,
-            cloud=cloud,
-            blocks={part: f"{manifest.name}_{module}" for part, module in BLOCKS.items()},
+            clouds=clouds,
+            blocks={
+                part: [f"{manifest.name}_{module}" for module in modules]
+                for part, modules in BLOCKS.items()
+            },
         )
-        if cloud is not None:
-            areas = _areas(mapped, luts, cloud.luts)
+        if clouds:
+            areas = _areas(mapped, luts, clouds[0].luts)
         check_fits(target, mapped, n_ios)
         progress(2, 4, f"{target.name}: place and route")
         pnr = nextpnr.place_and_route(
@@ -209,10 +221,10 @@ def _mapper(folder: BuildFolder, mapper: str) -> Mapper:
     """Who maps the gate cloud; InputError for another word, or where there is no LUT netlist."""
     if mapper not in get_args(Mapper):
         raise InputError(f"mapper {mapper!r} is unknown; {nearest(mapper, get_args(Mapper))}")
-    has_luts = (folder.path / LUTS_FILE).is_file()
+    has_luts = (folder.path / LUTS).is_file()
     if mapper == "gate2hw" and not has_luts:
         raise InputError(
-            f"{folder.path / LUTS_FILE} is missing; compile again, or let Yosys map the gates "
+            f"{folder.path / LUTS} is missing; compile again, or let Yosys map the gates "
             "with --mapper yosys"
         )
     return "gate2hw" if has_luts and mapper != "yosys" else "yosys"
@@ -250,7 +262,7 @@ def synth(
         seed=seed,
         rtl=file_sha256(folder.path / "rtl" / "manifest.json"),
         netlist=file_sha256(folder.path / "netlist.npz"),
-        luts=file_sha256(folder.path / LUTS_FILE) if chosen == "gate2hw" else None,
+        luts=file_sha256(folder.path / LUTS) if chosen == "gate2hw" else None,
         tools=registry.versions(["yosys", f"nextpnr-{device.family}"]),
     )
     check_rtl_files(

@@ -13,8 +13,8 @@ from gate2hw.errors import CheckFailedError, DoesNotFitError, InputError
 from gate2hw.flow import benches
 from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
 from gate2hw.flow.checks import Chain, check_rtl_files, check_software, load_chain, prove_passes
-from gate2hw.flow.gatecloud import prove_gates
-from gate2hw.flow.synthesis import rtl_of_target
+from gate2hw.flow.gatecloud import prove_cells, prove_gates
+from gate2hw.flow.synthesis import cells_of_target, rtl_of_target
 from gate2hw.ir.store import file_sha256
 from gate2hw.rtl import Manifest
 from gate2hw.tools import registry, simulators, yosys
@@ -159,10 +159,14 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
     netlist = chain.folder.path / target / f"{manifest.modules['top']}_synth.v"
     if not netlist.is_file():
         raise InputError(f"{netlist} is missing; run gate2hw synth again")
+    cells = cells_of_target(chain.folder, device, manifest)
+    is_ours = result.get("mapper") == "gate2hw"
     run.files = (netlist, *(rtl_dir / name for name in manifest.files))
+    run.files += (cells,) if is_ours else ()
     key = key_of(
         step=step,
         mapped=file_sha256(netlist),
+        cells=file_sha256(cells) if is_ours else None,
         n_random=run.n_random,
         simulator=simulators.versions(run.simulator),
         proof=proof,
@@ -184,8 +188,11 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
     )
 
     def work() -> dict[str, Any]:
-        if proof and rtl_dir != chain.folder.path / "rtl":
-            prove_gates(chain.net, rtl_dir, manifest, chain.folder.path / target / "proof")
+        work_dir = chain.folder.path / target / "proof"
+        if proof and is_ours:
+            prove_cells(chain.net, cells, manifest, device.family, work_dir)
+        elif proof and rtl_dir != chain.folder.path / "rtl":
+            prove_gates(chain.net, rtl_dir, manifest, work_dir)
         return benches.run(bench, chain)
 
     run.link(step, name, key, work)

@@ -37,7 +37,19 @@ _ROUNDS: Final = (
     ["if -K 6 -a", "strash", _COMPRESS],
 )
 
-CHOICES: Final = ("dch", "synch2")
+_SNAPSHOTS: Final = (
+    _COMPRESS,
+    _COMPRESS,
+    "dc2; dc2",
+    "balance; rewrite; refactor; balance; rewrite; rewrite -z; balance; refactor -z; rewrite -z; "
+    "balance",
+    "&get; &syn4; &put",
+    f"if -K 6 -a; strash; {_COMPRESS}",
+    "if -K 4 -a; mfs2 -a -e -L 100; strash",
+)
+"""What is made of an AIG one after the other, each kept as a choice."""
+
+CHOICES: Final = ("snapshots", "synch2")
 SHALLOWEST: Final = 0
 SATLUT: Final = "&satlut -C 500"
 
@@ -76,13 +88,19 @@ def care_script(n_prefix: int) -> list[str]:
 
 
 def cover(choices: str, k: int, max_depth: int | None) -> list[str]:
-    """Cover an AIG by LUTs over structural choices: "dch", or "synch2".
+    """Cover an AIG by LUTs over structural choices, then improve windows of the cover by SAT.
 
-    The latter are wider, and windows of their cover are then improved by SAT.
+    The choices are "snapshots" of several syntheses, or those of "synch2". Lossless synthesis:
+    Chatterjee, Mishchenko, Brayton, Wang, Kam, "Reducing structural bias in technology mapping",
+    ICCAD 2005.
     """
-    if choices == "dch":
-        return ["dch", _if(k, max_depth, " -C 32 -F 4 -A 6")]
-    script = ["&get", "&synch2", f"&{_if(k, max_depth)}"]
+    if choices == "snapshots":
+        script = ["ifraig"]
+        for snapshot in _SNAPSHOTS:
+            script += [snapshot, "fraig_store"]
+        script += ["fraig_restore", _if(k, max_depth, " -C 32 -F 4 -A 6"), "&get -m"]
+    else:
+        script = ["&get", "&synch2", f"&{_if(k, max_depth)}"]
     if max_depth != SHALLOWEST:
         script.append(SATLUT if max_depth is None else f"{SATLUT} -D {max_depth}")
     return [*script, "&put"]

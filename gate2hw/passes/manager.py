@@ -169,28 +169,27 @@ class PassManager:
     def run(self, net: Netlist) -> PipelineResult:
         """Optimise `net`; CheckFailedError names the pass and the input where one went wrong."""
         verify_netlist(net)
-        passes = self.pipeline.passes
         witness = _Witness(net, self.seed, self.care, self.relative)
-        seen = witness.observe(net) if passes else None
+        seen = witness.observe(net) if self.pipeline.passes else None
         records: list[PassRecord] = []
         returned: dict[Pass, Netlist] = {}
+        stage: Pipeline | None = self.pipeline
         round_number = 0
-        is_fixed = not passes
-        while not is_fixed:
+        while stage is not None:
             round_number += 1
-            at_start = net
-            for number, transform in enumerate(passes):
-                name = pass_name(transform)
+            at_start, n_passes = net, len(stage.passes)
+            for number, transform in enumerate(stage.passes):
                 # passes are idempotent: what one returned and nobody changed since, it would keep
                 if returned.get(transform) is net:
                     continue
-                message = f"round {round_number}, {name}: {net.n_gates:,} gates"
-                self._tell(number, len(passes), message)
+                name = pass_name(transform)
+                self._tell(number, n_passes, f"round {round_number}, {name}: {net.n_gates:,} gates")
                 net, record, seen = self._step(transform, net, witness, seen)
                 returned[transform] = net
                 records.append(record)
-            is_fixed = net is at_start or not self.pipeline.until_fixed
-        self._tell(len(passes), len(passes), f"{net.n_gates:,} gates, depth {net.depth}")
+            if net is at_start or not stage.until_fixed:
+                stage = stage.then
+        self._tell(1, 1, f"{net.n_gates:,} gates, depth {net.depth}")
         return PipelineResult(net, tuple(records), dead_inputs(net))
 
     def _tell(self, done: int, total: int, message: str) -> None:

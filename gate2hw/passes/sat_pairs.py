@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gate2hw.ir.aiger import read_aiger, write_aiger
 from gate2hw.ir.care import CareSet, legalised
 from gate2hw.ir.netlist import Head, Names, Netlist
-from gate2hw.ir.simulate import encode, pack, random_words
+from gate2hw.ir.simulate import pack
 from gate2hw.passes.dce import dce
 from gate2hw.tools.abc import run_script
 
@@ -38,19 +38,20 @@ def diverse_words(net: Netlist, n_words: int, rng: np.random.Generator, *, care:
     low to nearly all high, which tells rare signals apart.
     """
     n_samples = 64 * n_words
-    level = rng.random((n_samples, 1)) ** 2
+    level = rng.random((n_samples, 1), dtype=np.float32) ** 2
     level[::2] = 1 - level[::2]
-    if care == "thermometer" and net.encoder is not None:
-        encoder = net.encoder
-        x = rng.random((n_samples, encoder.n_features))
-        half = n_samples // 2
-        x[half:] = np.clip(level[half:] + 0.4 * (x[half:] - 0.5), 0, 1)
-        values = np.rint(x * encoder.max_value).astype(np.int64)
-        return pack(encode(encoder, values.reshape(n_samples, *encoder.shape)))
-    bits = rng.random((n_samples, net.n_inputs))
-    words = pack(bits < level)
-    words[:, ::2] = random_words(net.with_(encoder=None), n_words, rng)[:, ::2]
-    return words
+    if care == "none" or net.encoder is None:
+        bits = rng.random((n_samples, net.n_inputs), dtype=np.float32) < level
+        words = pack(bits)
+        half = n_words // 2
+        words[:, :half] = rng.integers(0, 2**64, (net.n_inputs, half), dtype=np.uint64)
+        return words
+    encoder, half = net.encoder, n_samples // 2
+    x = rng.random((n_samples, encoder.n_features), dtype=np.float32)
+    x[half:] = level[half:] + np.float32(0.4) * (x[half:] - np.float32(0.5))
+    x *= np.float32(encoder.max_value + 1)
+    # x floored and clipped to 0..max_value is above a threshold t exactly if x >= t + 1
+    return pack(x[:, encoder.feature] >= (encoder.threshold + 1).astype(np.float32))
 
 
 def prove_pairs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,24 @@ from gate2hw.ir.lutnetlist import LutNetlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import random_words, simulate
 from gate2hw.ir.store import atomic_path
+from gate2hw.rtl.core import ScoreFormat
 from gate2hw.rtl.headers import cells_header
 from gate2hw.rtl.manifest import Manifest
+from gate2hw.rtl.popcount_cells import popcount_modules, write_popcount
 
-__all__ = ["check_luts", "emit_cells"]
+__all__ = ["PopcountCells", "check_luts", "emit_cells", "emit_popcounts"]
 
 _CHECK_WORDS = 16
+
+
+@dataclass(frozen=True)
+class PopcountCells:
+    """A module of popcount cells: where it is, its LUTs, and how often the core has it."""
+
+    path: Path
+    module: str
+    luts: int
+    n_instances: int
 
 
 def check_luts(net: Netlist, luts: LutNetlist) -> None:
@@ -68,3 +81,19 @@ def emit_cells(
             n_ranks=n_ranks,
             comment=header,
         )
+
+
+def emit_popcounts(
+    net: Netlist, folder: Path, manifest: Manifest, *, family: CellFamily
+) -> list[PopcountCells]:
+    """Write the popcounts of a core of form ``luts`` into `folder`, one file a module."""
+    options = manifest.options()
+    form = ScoreFormat.of(net, relative=options.output == "class")
+    written = []
+    for part in popcount_modules(options.name, net.head, form.offset, form.width):
+        path = folder / f"{part.name}_cells.v"
+        luts = write_popcount(
+            part, path, family=family, comment=[f"netlist digest {net.content_digest()}"]
+        )
+        written.append(PopcountCells(path, part.name, luts, len(part.classes)))
+    return written

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
-from amaranth.hdl import Cat, ClockSignal, Elaboratable, Instance, Module, Signal
+from amaranth.hdl import Cat, ClockSignal, Const, Elaboratable, Instance, Module, Signal
 
 from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Netlist
 from gate2hw.rtl.argmax import Argmax, argmax_latency, class_width
 from gate2hw.rtl.options import RtlOptions
 from gate2hw.rtl.popcount import Popcount
+from gate2hw.rtl.popcount_cells import popcount_modules
 
 __all__ = ["MAX_BITS", "Core", "Gates", "ScoreFormat", "core_latency"]
 
@@ -158,7 +159,22 @@ class Core(Elaboratable):
         m.submodules.gates = Instance(f"{self.options.name}_gates", **ports)
         return y
 
+    def _popcount_cells(self, m: Module, y: Signal) -> list[Signal]:
+        """One instance a class of the modules of LUT cells."""
+        head = self.net.head
+        scores = [Signal(self.format.width, name=f"score_{c}") for c in range(head.n_classes)]
+        for part in popcount_modules(
+            self.options.name, head, self.format.offset, self.format.width
+        ):
+            for c in part.classes:
+                start, stop = int(head.group_ptr[c]), int(head.group_ptr[c + 1])
+                bits = y[start:stop] if stop > start else Const(0, 1)
+                m.submodules[f"popcount_{c}"] = Instance(part.name, i_x=bits, o_y=scores[c])
+        return scores
+
     def _popcounts(self, m: Module, y: Signal) -> list[Signal]:
+        if self.options.popcount == "luts":
+            return self._popcount_cells(m, y)
         head = self.net.head
         scores = []
         for c in range(head.n_classes):

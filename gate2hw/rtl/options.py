@@ -16,7 +16,7 @@ from gate2hw.ir.verilog_gates import check_gate_registers
 __all__ = ["BUS_BYTES", "OutputKind", "PopcountForm", "RtlOptions", "StorageKind", "check_name"]
 
 OutputKind = Literal["class", "scores"]
-PopcountForm = Literal["adder", "compressor"]
+PopcountForm = Literal["adder", "compressor", "gates", "luts"]
 StorageKind = Literal["auto", "shift", "enable"]
 
 BUS_BYTES: Final = (1, 2, 4, 8)
@@ -74,12 +74,13 @@ class RtlOptions:
 
     `name` prefixes every module. `output` says what the result holds: the class, or the class and
     all scores. `bus_bytes` (1, 2, 4 or 8) is the width of both streams. `popcount` is the form of
-    the score adders. Registers, one clock cycle of latency each: `gate_registers` after these
-    levels of gates, `register_gates` after the gate outputs, `register_scores` after the
-    popcounts, `register_argmax` between the levels of the argmax tree (a cycle for each level but
-    the last), `register_class` after it. `storage` keeps the encoded frame in chains of
-    shift registers or in flip-flops enabled one by one; ``auto`` takes
-    the latter unless the chains are clearly smaller. `care` says what the netlist was optimised
+    the score adders; ``luts`` leaves them to modules of LUT cells, which `emit_popcounts` writes.
+    Registers, one clock cycle of latency each: `gate_registers` after these levels of gates,
+    `register_gates` after the gate outputs, `register_scores` after the popcounts,
+    `register_argmax` between the levels of the argmax tree (a cycle for each level but the last),
+    `register_class` after it. `storage` keeps the encoded frame in chains of shift registers or in
+    flip-flops enabled one by one; ``auto`` takes the latter unless the chains are clearly smaller.
+    `care` says what the netlist was optimised
     for: all input codes (``none``), or only those that the encoder makes (``thermometer``).
     """
 

@@ -34,10 +34,13 @@ _VERILATOR_OPTIONS = (
     "--output-split-cfuncs",
     "200",
 )
-# The compiler's time outweighs the model's: thousands of vectors take well under a second.
-_MAKE_OPTIONS = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
 _ONE_UNIT_BYTES = 1_000_000
-"""Models of less Verilog than this compile faster as one unit, which reads the headers once."""
+"""Models of less Verilog than this compile faster as one unit, which reads the headers once.
+
+For them the compiler's time outweighs the model's: thousands of vectors take well under a second.
+"""
+_SMALL_MAKE = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0", "VM_PARALLEL_BUILDS=0")
+_LARGE_MAKE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0", "VM_PARALLEL_BUILDS=1")
 _RUNTIME_OBJECTS = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")
 
 
@@ -59,7 +62,7 @@ class _Verilator(cocotb_runner.Verilator):
         at = verilate.index("--public-flat-rw")
         verilate[at : at + 1] = ["--public-depth", "1"]
         make[:3] = [self.programs["make"], "-j", str(_MAKE_JOBS)]
-        make += [*_MAKE_OPTIONS, *self.make_options]
+        make += self.make_options
         make += [f"CXX={self.programs['g++']}", f"LINK={self.programs['g++']}"]
         make += [f"PYTHON3={sys.executable}"]
         return [verilate, make]
@@ -97,7 +100,7 @@ def _runner(job: dict[str, Any]) -> tuple[Any, list[str], list[Path]]:
         verilator.programs = programs
         verilator.cache = Path(job["cache"])
         size = sum(source.stat().st_size for source in sources)
-        verilator.make_options = ["VM_PARALLEL_BUILDS=0"] if size < _ONE_UNIT_BYTES else []
+        verilator.make_options = [*(_SMALL_MAKE if size < _ONE_UNIT_BYTES else _LARGE_MAKE)]
         return verilator, list(_VERILATOR_OPTIONS), sources
     # Icarus's runner calls iverilog, which may have another name here, and vvp from beside it.
     named = Path(job["run_dir"]) / "bin"

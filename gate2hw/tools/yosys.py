@@ -42,12 +42,13 @@ _FF_PORTS = {
 
 @dataclass(frozen=True)
 class Cloud:
-    """A module of cells that Yosys links and does not map: its file, its name, and how many LUT
-    cells it holds, which is how many must be left of it in the end."""
+    """A module of cells that Yosys links and does not map: its file, its name, how many LUT
+    cells it holds, which is how many must be left of each of its instances in the end."""
 
     path: Path
     module: str
     luts: int
+    n_instances: int = 1
 
 
 @dataclass(frozen=True)
@@ -157,33 +158,43 @@ def _black_box(cloud: Cloud) -> str:
 
 
 def _link_lines(
-    work: Path, names: Sequence[str], cloud: Cloud, synth: str, blocks: Mapping[str, str]
+    work: Path,
+    names: Sequence[str],
+    clouds: Sequence[Cloud],
+    synth: str,
+    blocks: Mapping[str, Sequence[str]],
 ) -> list[str]:
-    """Synthesise around a black box, put the module of cells in its place, and flatten; cells get
-    the attributes ``block`` and, those of the cloud, ``linked``."""
+    """Synthesise around black boxes, put the modules of cells in their place, and flatten; cells
+    get the attributes ``block`` and, those of cloud number n, ``linked`` n + 1."""
     for name in names:
         merged = merge_equal_modules((work / name).read_text(encoding="utf-8"))
         (work / name).write_text(merged, encoding="utf-8")
-    (work / "black_box.v").write_text(_black_box(cloud), encoding="utf-8")
-    shutil.copyfile(cloud.path, work / "linked_cells.v")
+    (work / "black_box.v").write_text("".join(map(_black_box, clouds)), encoding="utf-8")
+    for number, cloud in enumerate(clouds):
+        shutil.copyfile(cloud.path, work / f"linked_{number}.v")
+    marks = [
+        f'setattr -set block "{block}" {pattern}/c:*'
+        for block, patterns in blocks.items()
+        for pattern in patterns
+    ]
+    marks += [f"setattr -set linked {n + 1} {cloud.module}/c:*" for n, cloud in enumerate(clouds)]
     return [
         "read_verilog black_box.v",
         f"{synth} -noflatten",
-        f"delete ={cloud.module}",
-        "read_verilog linked_cells.v",
+        *(f"delete ={cloud.module}" for cloud in clouds),
+        *(f"read_verilog linked_{number}.v" for number in range(len(clouds))),
         "hierarchy -check",
-        *(f'setattr -set block "{block}" {modules}/c:*' for block, modules in blocks.items()),
-        f"setattr -set linked 1 {cloud.module}/c:*",
+        *marks,
         "flatten",
         "opt_clean",
     ]
 
 
 def _check_linked(cloud: Cloud, family: Family, cells: dict[str, int]) -> None:
-    found = _count(cells, _LUT_CELLS[family])
-    if found != cloud.luts:
+    found, expected = _count(cells, _LUT_CELLS[family]), cloud.luts * cloud.n_instances
+    if found != expected:
         raise ToolFailedError(
-            f"yosys left {found:,} of the {cloud.luts:,} LUTs of {cloud.module}: LUTs that nothing "
+            f"yosys left {found:,} of the {expected:,} LUTs of {cloud.module}: LUTs that nothing "
             "reads must go before mapping (gate2hw compile -O 1 or higher)"
         )
 
@@ -197,8 +208,8 @@ def synthesise(
     verilog_path: Path,
     timeout_s: float,
     options: Sequence[str] = (),
-    cloud: Cloud | None = None,
-    blocks: Mapping[str, str] = MappingProxyType({}),
+    clouds: Sequence[Cloud] = (),
+    blocks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> SynthResult:
     """Map the Verilog `sources` to the cells of `family` with ``synth_<family>``.
 
@@ -206,24 +217,24 @@ def synthesise(
     and beside the JSON ``<top>_yosys.log``, also on failure. `options` are added to the synthesis
     command.
 
-    With `cloud`, a module that is mapped already stands in for the black box of its name: `sources`
-    only hold the rest, which is synthesised module by module (equal modules once) and then linked
-    and flattened. Every LUT of the cloud must be there afterwards. `blocks` then gives names of
-    parts and the modules (a pattern with ``*``) whose cells the result counts under that name.
+    With `clouds`, modules that are mapped already stand in for black boxes of their names:
+    `sources` only hold the rest, which is synthesised module by module (equal modules once) and
+    then linked and flattened. Every LUT of the clouds must be there afterwards. `blocks` then gives
+    names of parts and the modules (patterns with ``*``) whose cells the result counts under each.
 
     Raises InputError for missing sources, ToolError where Yosys is missing or fails, or changes
-    the cloud.
+    the clouds.
     """
     log_path = json_path.with_name(f"{top}_yosys.log")
     synth = f"synth_{family} -top {top}{''.join(f' {option}' for option in options)}"
     counts = {"stat.json": ""}
     with _work_dir(json_path, sources) as (work, names):
         lines = [f"read_verilog {_quoted(Path(name))}" for name in names]
-        if cloud is None:
+        if not clouds:
             lines += [synth]
         else:
-            lines += _link_lines(work, names, cloud, synth, blocks)
-            counts["linked.json"] = " a:linked=1"
+            lines += _link_lines(work, names, clouds, synth, blocks)
+            counts |= {f"linked_{n}.json": f" a:linked={n + 1}" for n in range(len(clouds))}
             counts |= {f"block_{n}.json": f" a:block={block}" for n, block in enumerate(blocks)}
         lines += [
             "check -assert",
@@ -239,8 +250,8 @@ def synthesise(
         ]
         ran = _run(work, log_path, lines, ["netlist.json", "netlist.v", *counts], timeout_s)
         found = {name: _read_cells(work / name) for name in counts}
-        if cloud is not None:
-            _check_linked(cloud, family, found["linked.json"])
+        for number, cloud in enumerate(clouds):
+            _check_linked(cloud, family, found[f"linked_{number}.json"])
         verilog_path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(work / "netlist.json", json_path)
         os.replace(work / "netlist.v", verilog_path)
@@ -251,7 +262,7 @@ def synthesise(
         family=family,
         time_s=ran.time_s,
         memory_bytes=ran.memory_bytes,
-        blocks={} if cloud is None else {b: found[f"block_{n}.json"] for n, b in enumerate(blocks)},
+        blocks={b: found[f"block_{n}.json"] for n, b in enumerate(blocks) if clouds},
     )
 
 

@@ -88,9 +88,20 @@ def test_fixed_point_needs_rounds():
         a, b = builder.gate(14, equal, 1), builder.gate(14, 1, equal)
         pairs = [(a, builder.gate(8, a, 3)), (b, builder.gate(8, 3, b))]
     net = builder.build([2 * builder.gate(6, a, b)])
-    assert run_pipeline(net, 3).net.n_gates == 0
-    assert run_pipeline(net, 2).net.n_gates >= 0
-    assert run_pipeline(net, 1).net.n_gates > 0
+    once = (fold, dce, strash, fold, dce)
+    assert PassManager(Pipeline(once)).run(net).net.n_gates > 0
+    assert PassManager(Pipeline(once, until_fixed=True)).run(net).net.n_gates == 0
+    assert run_pipeline(net, 1).net.n_gates == 0
+
+
+def test_stages_follow_each_other():
+    """What stands in `then` works on what the stage before left, and is recorded after it."""
+    builder = NetlistBuilder(2)
+    net = builder.build([2 * builder.gate(12, builder.gate(8, 1, 2), 1)])
+    stages = Pipeline((fold,), until_fixed=True, then=Pipeline((dce,)))
+    result = PassManager(stages).run(net)
+    assert [record.name for record in result.records] == ["fold", "dce"]
+    assert result.net.n_gates == 1
 
 
 def test_records(oracle):

@@ -96,7 +96,7 @@ def test_care_set_reaches_below_a_gate():
 def test_parts_of_a_network(random_network, monkeypatch, tmp_path):
     """A trained-like network in many small parts; the same result twice."""
     net = normalise(unroll(random_network(3, kernels=6, dense=(60, 40))))
-    small = replace(EFFORTS[2], part_gates=-(-net.n_gates // 3))
+    small = replace(EFFORTS[2], part_gates=-(-net.n_gates // 3), orders=("inputs",))
     monkeypatch.setitem(EFFORTS, 2, small)
     got = resynth(net)
     assert got.n_gates < net.n_gates

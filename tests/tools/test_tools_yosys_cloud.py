@@ -67,8 +67,8 @@ def link(folder: Path, family: Family, text: str, *, luts: int = 3) -> yosys.Syn
         json_path=folder / "top.json",
         verilog_path=folder / "top.v",
         timeout_s=120.0,
-        cloud=Cloud(folder / "cloud.v", "cloud", luts),
-        blocks={"gates": "cloud", "parts": "part_*", "rest": "top", "none": "nothing*"},
+        clouds=[Cloud(folder / "cloud.v", "cloud", luts)],
+        blocks={"gates": ["cloud"], "parts": ["part_*"], "rest": ["top"], "none": ["nothing*"]},
     )
 
 
@@ -107,7 +107,7 @@ def test_a_file_without_the_module_is_refused(tmp_path: Path) -> None:
             json_path=tmp_path / "top.json",
             verilog_path=tmp_path / "top.v",
             timeout_s=60.0,
-            cloud=replace(cloud, path=tmp_path / "none.v"),
+            clouds=[replace(cloud, path=tmp_path / "none.v")],
         )
 
 

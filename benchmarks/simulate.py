@@ -4,8 +4,8 @@
 
 Draws a dense network of at least N gates after the passes, makes a golden file of 10,000 random
 inputs with the reference simulator, compiles it, and
-lets the project's own judge (sim/) check the emitted Verilog on Verilator: the core with every
-vector of the golden file, the top with the first frames of it. Times are wall clock from the
+lets the project's own judge (sim/) check the emitted Verilog on Verilator, core and top, with every
+vector of the golden file and a thousand others. Times are wall clock from the
 Verilog to the verdict; build and run are also shown apart. A planted fault (one gate of the
 Verilog complemented) must be found by the same run.
 
@@ -140,7 +140,7 @@ def main() -> int:
     """Print the table, write the results; exit code 1 where the goal is missed."""
     parser = arguments(__doc__)
     parser.add_argument("--gates", type=int, help="least number of gates after the passes")
-    parser.add_argument("--frames", type=int, default=1000, help="golden vectors of the top")
+    parser.add_argument("--frames", type=int, help="golden vectors of the top (default all)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work here and leave the files")
     parser.add_argument("--skip-planted", action="store_true", help="leave out the planted fault")
     options = parser.parse_args()
@@ -151,9 +151,9 @@ def main() -> int:
         rows = [simulate(chain, "core", None), simulate(chain, "top", options.frames)]
         caught = None if options.skip_planted else planted(chain)
     print(table(list(rows[0]), [list(row.values()) for row in rows]))
-    met = rows[0]["total_s"] <= GOAL_TIME_S and not any(row["mismatches"] for row in rows)
+    met = all(row["total_s"] <= GOAL_TIME_S and not row["mismatches"] for row in rows)
     print(
-        f"goal, the core on {n_vectors:,} vectors within {GOAL_TIME_S:g} s, build included: "
+        f"goal, each on {n_vectors:,} vectors within {GOAL_TIME_S:g} s, build included: "
         f"{'met' if met else 'missed'}; planted fault found: {caught}"
     )
     result = {"synthetic": True, "level": LEVEL, "rows": rows, "goal_met": met}

@@ -43,6 +43,8 @@ MAX_EFFORT: Final = EFFORTS[-1]
 MIN_K, MAX_K = 3, 6
 EXTRA_LEVELS: Final = 2
 """Levels beyond the plain depth-optimal mapping that fewer LUTs may cost, if no bound is given."""
+MISSED: Final = "target required times"
+"""What ABC complains of where a structure is deeper than its bound on levels."""
 CHECK_WORDS = 8
 VALUE_WORDS = 2**25
 _LEAST_S: Final = 1.0
@@ -220,13 +222,12 @@ def _plain(work: _Search, net: Netlist, max_depth: int | None) -> None:
 
 
 def _cover(work: _Search, prefix: str, net: Netlist, choices: str) -> None:
-    """Cover `net` over structural choices; again, with a bound, where that came out too deep."""
-    is_loose = work.depth_bound >= work.optimal_depth + EXTRA_LEVELS
-    for bound in (None, work.script_depth) if is_loose else (work.script_depth,):
-        name = prefix + choices + ("" if bound is None else f" -D {bound}")
-        luts = work.attempt(name, net, lut_scripts.cover(choices, work.k, bound))
-        if luts is None or luts.depth <= work.depth_bound:
-            break
+    """Cover `net` over structural choices, as shallow as can be where ABC misses the bound."""
+    script = lut_scripts.cover(choices, work.k, work.script_depth)
+    luts = work.attempt(prefix + choices, net, script)
+    if luts is None and MISSED in work.trials[-1].reason:
+        script = lut_scripts.cover(choices, work.k, lut_scripts.SHALLOWEST)
+        work.attempt(f"{prefix}{choices}, shallow", net, script)
 
 
 def _improve(work: _Search, net: Netlist, effort: int) -> None:

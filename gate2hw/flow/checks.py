@@ -25,7 +25,14 @@ from gate2hw.passes.equivalence import Proof, prove_equal
 from gate2hw.passes.manager import run_pipeline
 from gate2hw.rtl import Manifest
 
-__all__ = ["Chain", "check_rtl_files", "check_software", "load_chain", "prove_passes"]
+__all__ = [
+    "Chain",
+    "check_rtl_files",
+    "check_software",
+    "load_chain",
+    "prove_luts",
+    "prove_passes",
+]
 
 
 @dataclass(frozen=True)
@@ -211,6 +218,23 @@ def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
         "mismatches": 0,
     }
     return result if chain.luts is None else {**result, "n_luts": chain.luts.n_gates}
+
+
+def prove_luts(chain: Chain, work_dir: Path) -> dict[str, Any]:
+    """Prove that `luts4.npz` computes every output of the netlist; CheckFailedError if not."""
+    from gate2hw.passes.lutmap import check_mapping
+
+    assert chain.luts is not None
+    care = check_care(chain.options.get("care", "none"))
+    proof = check_mapping(
+        chain.net, chain.luts, care=care, work_dir=work_dir, timeout_s=PROOF_TIMEOUT_S
+    )
+    if proof.result != "equivalent":
+        raise CheckFailedError(
+            f"{LUTS} is {proof.result} to netlist.npz ({proof.method}{proof.reason and ': '}"
+            f"{proof.reason}); compile again"
+        )
+    return {"result": proof.result, "method": proof.method, "time_s": round(proof.time_s, 3)}
 
 
 def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[str, Any]]:

@@ -12,7 +12,14 @@ from typing import Any, Literal
 from gate2hw.errors import CheckFailedError, DoesNotFitError, InputError
 from gate2hw.flow import benches
 from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
-from gate2hw.flow.checks import Chain, check_rtl_files, check_software, load_chain, prove_passes
+from gate2hw.flow.checks import (
+    Chain,
+    check_rtl_files,
+    check_software,
+    load_chain,
+    prove_luts,
+    prove_passes,
+)
 from gate2hw.flow.gatecloud import prove_cells, prove_gates
 from gate2hw.flow.synthesis import cells_of_target, rtl_of_target
 from gate2hw.ir.store import file_sha256
@@ -79,7 +86,10 @@ def _detail(check: dict[str, Any]) -> str:
     if "n_vectors" in check:
         return f"{check['simulator']}: {check['n_vectors']:,} vectors, {check['mismatches']} differ"
     if "passes" in check:
-        return f"{check['method']}: {len(check['passes'])} passes and the gate cloud equivalent"
+        luts = ", the LUT netlist" if "luts" in check else ""
+        return (
+            f"{check['method']}: {len(check['passes'])} passes{luts} and the gate cloud equivalent"
+        )
     return f"{check['method']}: {check['n_golden']:,} test and {check['n_random']:,} random vectors"
 
 
@@ -93,13 +103,17 @@ def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
         told = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in undecided)
         names = ", ".join(entry["name"] for entry in undecided)
         raise CheckFailedError(f"no proof of {names} ({told}); see --no-proof")
-    return {
+    result: dict[str, Any] = {
         "method": "ABC cec",
         "result": "equivalent",
         "passes": passes,
         "gate_cloud": gates,
         "head": "checked by simulation: scores and class compared bit for bit",
     }
+    if chain.luts is not None:
+        progress(0, 0, "proving the LUT netlist")
+        result["luts"] = prove_luts(chain, work_dir)
+    return result
 
 
 def _generic_links(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> None:

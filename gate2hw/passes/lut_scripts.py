@@ -12,10 +12,9 @@ from typing import Final
 
 __all__ = [
     "CHOICES",
-    "SATLUT",
     "SHALLOWEST",
     "care_script",
-    "cover",
+    "covers",
     "depth_only",
     "plain",
     "restructure",
@@ -31,7 +30,7 @@ _COMPRESS: Final = (
 """compress2rs: balancing, resubstitution with growing cuts, rewriting, refactoring."""
 
 _ROUNDS: Final = (
-    [_COMPRESS, _COMPRESS],
+    [_COMPRESS],
     ["dc2", "dc2", "dch", "dc2", _COMPRESS],
     ["&get", "&syn3", "&syn4", "&put", _COMPRESS],
     ["if -K 6 -a", "strash", _COMPRESS],
@@ -51,7 +50,6 @@ _SNAPSHOTS: Final = (
 
 CHOICES: Final = ("snapshots", "synch2")
 SHALLOWEST: Final = 0
-SATLUT: Final = "&satlut -C 500"
 
 
 def _if(k: int, max_depth: int | None, effort: str = "") -> str:
@@ -87,20 +85,25 @@ def care_script(n_prefix: int) -> list[str]:
     return [f"mfs2 -a -e -L 100 -M 1000 -Z {n_prefix}"]
 
 
-def cover(choices: str, k: int, max_depth: int | None) -> list[str]:
-    """Cover an AIG by LUTs over structural choices, then improve windows of the cover by SAT.
+def _cover(choices: str, k: int, max_depth: int) -> list[str]:
+    if choices == "synch2":
+        return ["&get", "&synch2", f"&{_if(k, max_depth)}", "&put"]
+    script = ["ifraig"]
+    for snapshot in _SNAPSHOTS:
+        script += [snapshot, "fraig_store"]
+    return [*script, "fraig_restore", _if(k, max_depth, " -C 32 -F 4 -A 6")]
 
-    The choices are "snapshots" of several syntheses, or those of "synch2". Lossless synthesis:
-    Chatterjee, Mishchenko, Brayton, Wang, Kam, "Reducing structural bias in technology mapping",
-    ICCAD 2005.
+
+def covers(choices: str, k: int, max_depth: int, optimal_depth: int) -> list[list[str]]:
+    """Ways to cover an AIG by LUTs over structural choices, each shallower than the one before.
+
+    The choices are "snapshots" of several syntheses, or those of "synch2". Windows of the cover
+    are then improved by SAT; that may cost a level whatever its own bound, so it is left out next,
+    and where a bound is missed even so, area counts last. Lossless synthesis: Chatterjee,
+    Mishchenko, Brayton, Wang, Kam, "Reducing structural bias in technology mapping", ICCAD 2005.
     """
-    if choices == "snapshots":
-        script = ["ifraig"]
-        for snapshot in _SNAPSHOTS:
-            script += [snapshot, "fraig_store"]
-        script += ["fraig_restore", _if(k, max_depth, " -C 32 -F 4 -A 6"), "&get -m"]
-    else:
-        script = ["&get", "&synch2", f"&{_if(k, max_depth)}"]
-    if max_depth != SHALLOWEST:
-        script.append(SATLUT if max_depth is None else f"{SATLUT} -D {max_depth}")
-    return [*script, "&put"]
+    ways = [_cover(choices, k, max_depth), _cover(choices, k, SHALLOWEST)]
+    if max_depth > optimal_depth:
+        exact = _cover(choices, k, max_depth - 1)
+        ways.insert(0, [*exact, "&get -m", f"&satlut -C 500 -D {max_depth}", "&put"])
+    return ways

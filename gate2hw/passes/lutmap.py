@@ -41,14 +41,14 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 EFFORTS: Final = (0, 1, 2, 3)
 MAX_EFFORT: Final = EFFORTS[-1]
 MIN_K, MAX_K = 3, 6
-EXTRA_LEVELS: Final = 2
+EXTRA_LEVELS: Final = 1
 """Levels beyond the plain depth-optimal mapping that fewer LUTs may cost, if no bound is given."""
 MISSED: Final = "target required times"
 """What ABC complains of where a structure is deeper than its bound on levels."""
 CHECK_WORDS = 8
 VALUE_WORDS = 2**25
 _LEAST_S: Final = 1.0
-_EFFORT_GATES: Final = (150_000, 40_000, 20_000)
+_EFFORT_GATES: Final = (30_000, 15_000, 4_000)
 _MAX_ROUNDS: Final = 6
 MAX_IDLE: Final = 2
 FAST_GATES: Final = 100_000
@@ -70,7 +70,7 @@ class Trial:
 class Mapping:
     """The best mapping found, all that were tried, and the bound on its depth.
 
-    `optimal_depth` is that of the plain depth-optimal mapping (ABC ``if -K k``).
+    `optimal_depth` is that of the plain depth-optimal mapping (ABC ``&kf -K k``).
     """
 
     luts: LutNetlist
@@ -81,7 +81,7 @@ class Mapping:
 
 
 def effort_for(n_gates: int) -> int:
-    """The effort that takes about a second for each 2,000 gates, and less from 40,000 on."""
+    """The effort that takes up to about 15 s up to 400,000 gates; above, the least."""
     return sum(n_gates <= limit for limit in _EFFORT_GATES)
 
 
@@ -112,12 +112,6 @@ class _Search:
     @property
     def left_s(self) -> float:
         return self.deadline - time.monotonic()
-
-    @property
-    def script_depth(self) -> int:
-        """The bound as ABC takes it, which refuses less than a structure allows."""
-        is_tight = self.depth_bound <= self.optimal_depth
-        return lut_scripts.SHALLOWEST if is_tight else self.depth_bound
 
     def abc(self, source: str, commands: Sequence[str], *, k: int, care: CareSet) -> LutNetlist:
         """Run `commands` on file `source` of the folder and read the LUT network that they leave.
@@ -157,6 +151,18 @@ class _Search:
                 self.best = luts
         return luts
 
+    def bounded(self, name: str, net: Netlist, scripts: Sequence[list[str]]) -> None:
+        """Map `net` by the first of `scripts` that keeps the bound on the depth."""
+        for script in scripts:
+            luts = self.attempt(name, net, script)
+            # ABC says beforehand that it cannot keep a bound, or finds out on the way
+            is_late = luts is not None and luts.depth > self.depth_bound
+            if not is_late and not (luts is None and MISSED in self.trials[-1].reason):
+                return
+
+    def covers(self, choices: str) -> list[list[str]]:
+        return lut_scripts.covers(choices, self.k, self.depth_bound, self.optimal_depth)
+
     def restructured(self, name: str, net: Netlist, number: int) -> Netlist:
         """`net` with other gates; the same where time ran out."""
         clock = time.monotonic()
@@ -182,9 +188,9 @@ class _Search:
 
     def _failed(self, name: str, clock: float, error: Exception) -> None:
         # without any mapping so far there is nothing to fall back on
-        if self.best is None:
-            raise error
         text = str(error).split("\n", maxsplit=1)[0]
+        if self.best is None and MISSED not in text:
+            raise error
         self._record(Trial(name, None, None, time.monotonic() - clock, text))
 
     def _record(self, trial: Trial) -> None:
@@ -217,17 +223,9 @@ def _plain(work: _Search, net: Netlist, max_depth: int | None) -> None:
     if max_depth is None and not is_fast:
         work.attempt("if -a", net, lut_scripts.plain(work.k, None, is_fast=is_fast))
     if work.best is None:
-        bound = work.script_depth
-        work.attempt(f"if -D {bound}", net, lut_scripts.plain(work.k, bound, is_fast=is_fast))
-
-
-def _cover(work: _Search, prefix: str, net: Netlist, choices: str) -> None:
-    """Cover `net` over structural choices, as shallow as can be where ABC misses the bound."""
-    script = lut_scripts.cover(choices, work.k, work.script_depth)
-    luts = work.attempt(prefix + choices, net, script)
-    if luts is None and MISSED in work.trials[-1].reason:
-        script = lut_scripts.cover(choices, work.k, lut_scripts.SHALLOWEST)
-        work.attempt(f"{prefix}{choices}, shallow", net, script)
+        bounds = (work.depth_bound, lut_scripts.SHALLOWEST)
+        scripts = [lut_scripts.plain(work.k, bound, is_fast=is_fast) for bound in bounds]
+        work.bounded("if -D", net, scripts)
 
 
 def _improve(work: _Search, net: Netlist, effort: int) -> None:
@@ -238,7 +236,7 @@ def _improve(work: _Search, net: Netlist, effort: int) -> None:
         net = work.restructured(f"restructuring {number + 1}", net, number)
         for choices in lut_scripts.CHOICES if effort > 1 else lut_scripts.CHOICES[:1]:
             if work.left_s > 0:
-                _cover(work, f"round {number + 1}, ", net, choices)
+                work.bounded(f"round {number + 1}, {choices}", net, work.covers(choices))
         idle = idle + 1 if work.best is before else 0
         if work.left_s <= 0 or idle == MAX_IDLE:
             break
@@ -277,7 +275,8 @@ def search(
             if effort:
                 _improve(work, gates, effort)
             if effort == MAX_EFFORT and work.left_s > 0:
-                _cover(work, "", gates, lut_scripts.CHOICES[-1])
+                choices = lut_scripts.CHOICES[-1]
+                work.bounded(choices, gates, work.covers(choices))
         best = work.best
     if best is None:
         least = min(trial.depth for trial in work.trials if trial.depth is not None)
@@ -303,7 +302,7 @@ def map_luts(
     """Return `net` covered by LUTs of up to `k` inputs (3..6), in stage 0; the head stays apart.
 
     `effort` 0 is the plain structural mapping; 1 adds restructuring, the don't-cares behind the
-    encoder, and structural choices; 2 wider choices, and SAT on windows of the cover; 3 repeats
+    encoder, structural choices, and SAT on windows of the cover; 2 other choices beside; 3 repeats
     these while they pay; None chooses by size (`effort_for`). Each level tries what the one below
     tries, so it is never worse but where time runs out: after `timeout_s` the best so far is
     returned, and only if there is none yet is that an error. With `care` "thermometer" the result

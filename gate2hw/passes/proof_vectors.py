@@ -48,29 +48,44 @@ def _recipes() -> list[tuple[int, bool, bool, bool]]:
 _RECIPE = _recipes()
 
 
+def _behind_wires(net: Netlist) -> npt.NDArray[np.int32]:
+    """(n_nodes,) int32: the node that each node is a wire from; itself where it is no wire."""
+    root = np.arange(net.n_nodes, dtype=np.int32)
+    for start, stop in net.levels():
+        own = root[net.first_gate + start : net.first_gate + stop]
+        tt = net.tt[start:stop]
+        for wire, source in ((TT_A, net.in0), (TT_B, net.in1)):
+            at = np.flatnonzero(tt == wire)
+            own[at] = root[source[start + at]]
+    return root
+
+
 class Evaluator:
     """A netlist prepared to be run many times, on `n_words` words of 64 samples each time.
 
-    The gates of a level are sorted by function, so that no operation depends on a gate.
+    The gates of a level are sorted by function, so that no operation depends on a gate; wires
+    take none. ``value[place[n]]`` is the value of node n.
     """
 
     def __init__(self, net: Netlist, n_words: int) -> None:
         self.n_words = n_words
         self.first_gate = first = net.first_gate
-        level = net.node_level[first:].astype(np.int64)
-        key = level * 16 + net.tt
+        root = _behind_wires(net)
+        gates = np.flatnonzero(root[first:] == np.arange(first, net.n_nodes))
+        key = net.node_level[first + gates].astype(np.int64) * 16 + net.tt[gates]
         order = np.argsort(key, kind="stable")
-        self.place = np.arange(net.n_nodes, dtype=np.int32)
-        self.place[first + order] = np.arange(first, net.n_nodes, dtype=np.int32)
-        self.in0, self.in1 = self.place[net.in0[order]], self.place[net.in1[order]]
-        keys = key[order]
+        place = np.arange(net.n_nodes, dtype=np.int32)
+        place[first + gates[order]] = np.arange(first, first + len(gates), dtype=np.int32)
+        self.place = place[root]
+        gates, keys = gates[order], key[order]
+        self.in0, self.in1 = self.place[net.in0[gates]], self.place[net.in1[gates]]
         cuts = np.flatnonzero(keys[1:] != keys[:-1]) + 1
         self.runs = [
             (int(keys[start] % 16), start, stop)
-            for start, stop in itertools.pairwise([0, *cuts.tolist(), net.n_gates])
+            for start, stop in itertools.pairwise([0, *cuts.tolist(), len(gates)])
             if stop > start
         ]
-        self.value = np.zeros((net.n_nodes, self.n_words), np.uint64)
+        self.value = np.zeros((first + len(gates), self.n_words), np.uint64)
 
     def run(self, words: Words) -> None:
         """Evaluate all nodes on (n_inputs, n_words) uint64 input words."""

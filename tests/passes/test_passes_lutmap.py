@@ -53,14 +53,17 @@ def test_a_mapping_equals_the_gates(oracle, tmp_path, effort, care):
 
 
 def test_higher_effort_is_never_worse(oracle):
-    net = thermometer_net(oracle, seed=5, n_gates=160, n_inputs=10)
+    net = oracle.random_net(
+        5, n_inputs=18, n_gates=300, n_outputs=60, encoder=True, dense=True, window=60
+    )
     mappings = [search(net, effort=effort) for effort in lutmap.EFFORTS]
     sizes = [mapping.luts.n_luts for mapping in mappings]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < sizes[0]
     assert [mapping.trials[0].name for mapping in mappings] == ["if -a"] * len(sizes)
     for mapping in mappings:
-        kept = min(t.n_luts for t in mapping.trials if t.depth <= mapping.depth_bound)
+        tried = [t for t in mapping.trials if t.n_luts is not None]
+        kept = min(t.n_luts for t in tried if t.depth <= mapping.depth_bound)
         assert mapping.luts.n_luts == kept
         assert mapping.luts.depth <= mapping.optimal_depth + lutmap.EXTRA_LEVELS
 
@@ -235,7 +238,7 @@ def test_options_out_of_range(oracle, options, message):
 
 
 def test_effort_by_size():
-    efforts = [effort_for(size) for size in (10, 10_000, 30_000, 100_000, 10**6)]
+    efforts = [effort_for(size) for size in (10, 10_000, 20_000, 100_000, 10**6)]
     assert efforts == sorted(efforts, reverse=True)
     assert (efforts[0], efforts[-1]) == (3, 0)
 

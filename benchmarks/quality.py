@@ -71,7 +71,7 @@ def ours(raw: Netlist, work: Path, care: str) -> list[dict[str, Any]]:
         net = run_pipeline(raw, level, care=care, output="class").net  # type: ignore[arg-type]
         gates_s = time.perf_counter() - start
         start = time.perf_counter()
-        luts = map_luts(net, k=4, care=care, effort=level)  # type: ignore[arg-type]
+        luts = map_luts(net, k=4, care=care, effort=min(level, 2))  # type: ignore[arg-type]
         luts_s = time.perf_counter() - start
         proof = prove_equal(
             raw,

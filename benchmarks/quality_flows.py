@@ -42,8 +42,7 @@ YOSYS_FLOWS: Final = {
     "synth_ice40": ("ice40", []),
     "synth_ice40 -abc9": ("ice40", ["-abc9", "-device", "hx"]),
     "synth_ecp5": ("ecp5", []),
-    "synth_ecp5 -nowidemux": ("ecp5", ["-nowidemux"]),
-    "synth_ecp5 -noabc9 -nowidemux": ("ecp5", ["-noabc9", "-nowidemux"]),
+    "synth_ecp5 -nowidelut": ("ecp5", ["-nowidelut"]),
 }
 _TRIVIAL = ("CONST_FALSE", "CONST_TRUE", "WIRE", "NOT", "NOT_A", "NOT_B")
 

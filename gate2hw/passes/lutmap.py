@@ -41,7 +41,7 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 EFFORTS: Final = (0, 1, 2, 3)
 MAX_EFFORT: Final = EFFORTS[-1]
 MIN_K, MAX_K = 3, 6
-EXTRA_LEVELS: Final = 1
+EXTRA_LEVELS: Final = 2
 """Levels beyond the plain depth-optimal mapping that fewer LUTs may cost, if no bound is given."""
 MISSED: Final = "target required times"
 """What ABC complains of where a structure is deeper than its bound on levels."""

@@ -236,3 +236,49 @@ def test_build_folder_with_a_space(
     result = bench("verilator", build_dir=tmp_path / "my build")
     assert result.passed
     assert result.results_xml == tmp_path / "my build" / "results.xml"
+
+
+@pytest.mark.slow
+def test_a_large_cloud_is_cut_into_functions_that_compile(
+    accumulator: Path, tmp_path: Path, bench: Callable[..., simulators.BenchResult]
+) -> None:
+    """400 registered outputs, each a tree of 64 gates read once: no file may hold them all."""
+    needs("verilator")
+    n_outputs, n_leaves = 400, 64
+    wires = []
+    for output in range(n_outputs):
+        names = [f"x[{(output * 37 + leaf * (output + 1)) % 64}]" for leaf in range(n_leaves)]
+        while len(names) > 1:
+            pairs = list(zip(names[::2], names[1::2], strict=True))
+            names = []
+            for a, b in pairs:
+                names.append(f"a_wire_of_the_large_cloud_{len(wires)}")
+                wires.append(f"  wire {names[-1]} = {a} {'&^|'[len(wires) % 3]} ~{b};")
+        wires.append(f"  assign y[{output}] = {names[0]};")
+    cloud = tmp_path / "cloud.v"
+    header = f"module cloud(input wire [63:0] x, output wire [{n_outputs - 1}:0] y);"
+    cloud.write_text("\n".join([header, *wires, "endmodule", ""]))
+    assert cloud.stat().st_size > 1_000_000
+    text = accumulator.read_text().replace("module acc(", "module acc_core(")
+    text += f"""
+module acc(input wire clk, input wire rst, input wire [7:0] x, output wire [3:0] y);
+  wire [{n_outputs - 1}:0] out;
+  reg [{n_outputs - 1}:0] kept, turned;
+  reg [63:0] past;
+  cloud cloud(.x(past), .y(out));
+  always @(posedge clk) begin
+    past <= {{past[55:0], x}};
+    kept <= out;
+    turned <= {{{", ".join(f"out[{bit}]" for bit in range(n_outputs))}}};
+  end
+  wire [3:0] sum;
+  acc_core core(.clk(clk), .rst(rst), .x(x), .y(sum));
+  assign y = sum ^ {{4{{^kept ^ ^turned}}}};
+endmodule
+"""
+    accumulator.write_text(text)
+    result = bench("verilator", sources=[accumulator, cloud, accumulator.with_name("acc_bench.v")])
+    assert result.passed
+    sizes = [path.stat().st_size for path in (tmp_path / "build" / "model").glob("*.cpp")]
+    assert len(sizes) > 10
+    assert max(sizes) < 1_000_000

@@ -3,11 +3,10 @@
     python benchmarks/simulate.py [--quick] [--json FILE] [--gates N] [--frames N]
 
 Draws a dense network of at least N gates after the passes, makes a golden file of 10,000 random
-inputs with the reference simulator, compiles it, and
-lets the project's own judge (sim/) check the emitted Verilog on Verilator, core and top, with every
-vector of the golden file and a thousand others. Times are wall clock from the
-Verilog to the verdict; build and run are also shown apart. A planted fault (one gate of the
-Verilog complemented) must be found by the same run.
+inputs with the reference simulator, compiles it, and lets the project's own judge (sim/) check the
+emitted Verilog on Verilator, core and top, with every vector of the golden file and about a
+thousand others. Times are wall clock from the Verilog to the verdict; build and run are also shown
+apart. A planted fault (one gate of the Verilog complemented) must be found by the same run.
 
 The net is SYNTHETIC: five dense layers, each half as wide as the one before, with random wiring and
 functions, none of them trivial.

@@ -9,6 +9,7 @@ than the budget either. The test split is looked at once, when all is done.
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from gate2hw.errors import InputError
 from gate2hw.flow.build import Progress
 from gate2hw.flow.training import find_data_dir
-from gate2hw.ir.netlist import Netlist
+from gate2hw.ir.netlist import Encoder, Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import check_input, classes, encode, pack, scores
 from gate2hw.ir.store import Golden
@@ -42,6 +43,22 @@ class Samples:
     y_train: Integers
     x_validation: npt.NDArray[Any]
     y_validation: Integers
+    where: str = "samples"
+
+    def check(self, encoder: Encoder, n_classes: int) -> None:
+        """Raise InputError, naming file and array, where the samples do not fit the model."""
+        for part in ("train", "validation"):
+            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            where = f"{self.where}, {part} samples"
+            try:
+                check_input(encoder, x)
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from error
+            if y.min() < 0 or y.max() >= n_classes:
+                raise InputError(
+                    f"{where}: labels {y.min()}..{y.max()}, the model has {n_classes} classes "
+                    f"(0..{n_classes - 1})"
+                )
 
     def digest(self) -> str:
         """sha256 (hex) of all samples."""
@@ -67,8 +84,10 @@ def _from_file(path: Path) -> Samples:
         with np.load(path, allow_pickle=False) as archive:
             missing = [name for name in names if name not in archive.files]
             arrays = {name: archive[name] for name in names if name not in missing}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npz of samples ({error})") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: not a readable .npz; samples are the arrays {', '.join(names)} in one"
+        ) from error
     if missing:
         raise InputError(
             f"{path}: lacks {', '.join(missing)}; the samples of an accuracy budget are the arrays "
@@ -76,12 +95,13 @@ def _from_file(path: Path) -> Samples:
         )
     for part in ("", "_validation"):
         x, y = arrays[f"x{part}"], arrays[f"y{part}"]
-        if y.ndim != 1 or y.dtype.kind not in "iu" or len(x) != len(y) or not len(y):
+        if not x.ndim or y.ndim != 1 or y.dtype.kind not in "iu" or not len(x) == len(y) > 0:
             raise InputError(
                 f"{path}: x{part} has shape {x.shape} and y{part} shape {y.shape} of {y.dtype}; "
                 "expected (N, ...) and (N,) integers, N at least 1"
             )
-    return Samples(*(arrays[name] for name in names))
+    x, y, x_validation, y_validation = (arrays[name] for name in names)
+    return Samples(x, y, x_validation, y_validation, where=str(path))
 
 
 def load_samples(
@@ -167,16 +187,7 @@ def approximate_within(
     fit the model.
     """
     assert net.encoder is not None
-    for x, y in (
-        (samples.x_train, samples.y_train),
-        (samples.x_validation, samples.y_validation),
-    ):
-        check_input(net.encoder, x)
-        if y.min() < 0 or y.max() >= net.n_classes:
-            raise InputError(
-                f"the samples have labels {y.min()}..{y.max()}, the model has {net.n_classes} "
-                "classes"
-            )
+    samples.check(net.encoder, net.n_classes)
     few = Samples(
         samples.x_train[:MAX_TRAINING],
         samples.y_train[:MAX_TRAINING],
@@ -192,10 +203,7 @@ def approximate_within(
         cost=count_luts,
         progress=progress,
     )
-    digest = hashlib.sha256(
-        f"gate2hw approximation of {net.digest}: {found.net.content_digest()}".encode()
-    ).hexdigest()
-    root = found.net.with_(digest=digest)
+    root = found.net
     x, y = few.x_validation, few.y_validation
     record: dict[str, Any] = {
         "budget": budget,

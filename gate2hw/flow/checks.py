@@ -175,6 +175,20 @@ def _compare(
     return len(x)
 
 
+def _check_exact(chain: Chain) -> None:
+    """What a lossy build started from: torch = LogicNetwork = its unrolled netlist."""
+    path = chain.folder.path / "golden.npz"
+    if not path.is_file():
+        return
+    golden, network = load_golden(path), chain.network
+    if golden.digest != network.digest:
+        raise InputError(f"{path} belongs to another model than model.safetensors; compile again")
+    found = evaluate(network, golden.x)
+    _compare("torch against the exact LogicNetwork", golden.scores, found, golden.x)
+    found = scores(unroll(network), golden.x)
+    _compare("torch against the exact netlist", golden.scores, found, golden.x)
+
+
 def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
     """torch = LogicNetwork = raw netlist = optimised netlist (= LUTs), on test set and random.
 
@@ -185,6 +199,8 @@ def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
     the counts; raises CheckFailedError with the first counter-example.
     """
     raw, golden = chain.raw, chain.golden
+    if chain.is_lossy:
+        _check_exact(chain)
     network = None if chain.is_lossy else chain.network
     if network is not None and unroll(network).content_digest() != raw.content_digest():
         raise CheckFailedError("netlist_raw.npz is not what the model unrolls to; compile again")
@@ -273,6 +289,7 @@ def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
             "result": record.proof,
             "coverage": record.proof_coverage,
             "reason": record.proof_reason,
+            "in_parts": "windows" in (record.proof_coverage or ""),
             "time_s": round(record.check_time_s, 3),
         }
         for record in outcome.records

@@ -24,7 +24,7 @@ from gate2hw.ir.store import (
     save_netlist,
     save_network,
 )
-from gate2hw.ir.unroll import unroll
+from gate2hw.ir.unroll import encoder_of, unroll
 
 if TYPE_CHECKING:
     import torch
@@ -80,9 +80,10 @@ def _write_model(
     files = [model]
     golden = None if source is None else source.with_name("golden.npz")
     if golden is None or not golden.is_file():
-        # those of another model must not stand beside this one
-        for name in ("golden.npz", *TRAINING_FILES):
-            (folder.path / name).unlink(missing_ok=True)
+        if source is None or source.parent.resolve() != folder.path.resolve():
+            # those of another model must not stand beside this one
+            for name in ("golden.npz", *TRAINING_FILES):
+                (folder.path / name).unlink(missing_ok=True)
         if source is None:
             return files, "the model came without a golden file (compiled from Python)"
         return files, f"no golden.npz stands beside the model in {source.parent}"
@@ -129,6 +130,18 @@ def _approximated(
     return lossy.net, lossy.record
 
 
+def _drop_stale(folder: BuildFolder) -> None:
+    """Forget and delete what was checked, placed and reported of the RTL about to be replaced."""
+    stale = [*folder.path.glob("rtl/*.v"), folder.path / LUTS, folder.path / LOSSY_GOLDEN]
+    stale += [folder.path / "report.html", folder.path / "report.json"]
+    for step, record in folder.steps().items():
+        if step.startswith("synth."):
+            stale += [folder.path / name for name in record["files"]]
+    folder.drop(lambda step: step != "train")
+    for path in stale:
+        path.unlink(missing_ok=True)
+
+
 def _compile(
     folder: BuildFolder,
     network: LogicNetwork,
@@ -147,10 +160,7 @@ def _compile(
     rtl_options = RtlOptions(
         name=options["name"], output=options["output"], bus_bytes=options["bus_bytes"], care=care
     )
-    # what was checked or placed before belongs to RTL that is about to be replaced
-    folder.drop(lambda step: step != "train")
-    for stale in [*folder.path.glob("rtl/*.v"), folder.path / LUTS, folder.path / LOSSY_GOLDEN]:
-        stale.unlink(missing_ok=True)
+    _drop_stale(folder)
     progress(0, 5, "unrolling")
     files, golden_reason = _write_model(folder, network, source)
     raw = root = unroll(network)
@@ -172,6 +182,11 @@ def _compile(
         luts = map_luts(net, k=4, care=care, effort=min(level, effort_for(net.n_gates)))
         save_lutnetlist(folder.path / LUTS, luts)
         files.append(folder.path / LUTS)
+    if lossy is not None:
+        last = lossy["curve"][-1]
+        cost = last["cost"] if luts is None else luts.n_luts
+        as_built = {"n_gates": net.n_gates, "n_outputs": net.n_outputs, "cost": cost}
+        lossy["curve"].append({**last, **as_built})
     progress(3, 5, f"writing Verilog of {net.n_gates:,} gates")
     rtl_dir = folder.path / "rtl"
     manifest = emit_rtl(net, rtl_dir, rtl_options, version=__version__)
@@ -231,6 +246,7 @@ def compile(
     given = None
     if accuracy_budget is not None:
         given = load_samples(source, samples, data_dir)
+        given.check(encoder_of(network.thermometer), network.group_sum.n_classes)
     elif samples is not None:
         raise InputError("samples are given, but no accuracy budget to spend on them")
     folder = BuildFolder(out_dir)
@@ -241,6 +257,7 @@ def compile(
         "bus_bytes": bus_bytes,
         "care": check_care(care),
         "accuracy_budget": accuracy_budget,
+        "samples": None if samples is None else str(samples),
     }
     golden = source.with_name("golden.npz") if source is not None else None
     key = key_of(

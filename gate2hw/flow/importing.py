@@ -118,7 +118,8 @@ def _stored(path: Path, spec: ImportSpec, shape: tuple[int, ...]) -> tuple[Any, 
     if not {"inputs", "outputs"} <= set(arrays):
         raise InputError(f"{path}: it needs arrays 'inputs' and 'outputs', it has {sorted(arrays)}")
     x, y = arrays["inputs"], arrays["outputs"]
-    if x.ndim < 1 or x.dtype.kind not in "biuf" or len(x) != len(y) or not len(x):
+    is_numeric = x.dtype.kind in "biuf" and y.dtype.kind in "biuf"
+    if not (x.ndim and y.ndim and is_numeric and len(x) == len(y) > 0):
         raise InputError(f"{path}: inputs {x.shape} and outputs {y.shape} do not fit together")
     if x.shape[1:] != shape:
         if int(np.prod(x.shape[1:])) != int(np.prod(shape)):

@@ -57,6 +57,16 @@ def _checks(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _target(folder: BuildFolder, step: str, record: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a target; refused where its files are not what `synth` wrote."""
+    result: dict[str, Any] = record["result"]
+    if folder.files_unchanged(record):
+        return result
+    name = step.removeprefix("synth.")
+    reason = f"stale: files have changed since; run gate2hw synth {folder.path} --target {name}"
+    return {"fits": False, "reason": reason}
+
+
 def _commands(folder: BuildFolder, steps: dict[str, Any]) -> list[str]:
     compiled = steps["compile"]["result"]
     options = compiled["options"]
@@ -64,12 +74,11 @@ def _commands(folder: BuildFolder, steps: dict[str, Any]) -> list[str]:
         f"gate2hw compile {folder.path} -o {folder.path} --name {options['name']} "
         f"-O{options['opt_level']} --output {options['output']} --bus-bytes {options['bus_bytes']} "
         f"--care {options['care']}"
-        + (
-            f" --accuracy-budget {options['accuracy_budget']:g}"
-            if compiled["approximation"]
-            else ""
-        )
     ]
+    if compiled["approximation"]:
+        commands[0] += f" --accuracy-budget {options['accuracy_budget']:g}"
+        if options["samples"]:
+            commands[0] += f" --samples {options['samples']}"
     commands.append(f"gate2hw verify {folder.path}")
     for step, record in steps.items():
         if step.startswith("synth."):
@@ -92,6 +101,8 @@ def report(out_dir: Path | str) -> dict[str, Any]:
     steps = folder.steps()
     if "compile" not in steps:
         raise InputError(f"{out_dir}: not compiled yet; run: gate2hw compile MODEL -o {out_dir}")
+    if not folder.files_unchanged(steps["compile"]):
+        raise InputError(f"{out_dir}: files have changed since it was compiled; compile again")
     compiled = steps["compile"]["result"]
     network = load_network(folder.path / "model.safetensors")
     golden_path = folder.path / compiled["golden"]
@@ -125,7 +136,7 @@ def report(out_dir: Path | str) -> dict[str, Any]:
         "passes": compiled["passes"],
         "checks": _checks(folder, steps),
         "targets": {
-            step.removeprefix("synth."): record["result"]
+            step.removeprefix("synth."): _target(folder, step, record)
             for step, record in steps.items()
             if step.startswith("synth.")
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -172,6 +173,8 @@ def _synth(
     areas: dict[str, Any] = {}
     for stale in out.glob("*_cells.v"):
         stale.unlink()
+    for killed in out.glob(".nextpnr-*"):
+        shutil.rmtree(killed, ignore_errors=True)
     try:
         check_fits(target, None, n_ios)
         if mapper == "gate2hw":

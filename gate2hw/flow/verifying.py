@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from gate2hw.errors import CheckFailedError, DoesNotFitError, InputError
 from gate2hw.flow import benches
-from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
+from gate2hw.flow.build import LUTS, BuildFolder, Progress, key_of, silent
 from gate2hw.flow.checks import (
     Chain,
     check_rtl_files,
@@ -20,7 +20,7 @@ from gate2hw.flow.checks import (
     prove_luts,
     prove_passes,
 )
-from gate2hw.flow.gatecloud import prove_cells, prove_gates
+from gate2hw.flow.gatecloud import prove_cells, prove_gates, prove_popcounts
 from gate2hw.flow.synthesis import cells_of_target, rtl_of_target
 from gate2hw.ir.store import file_sha256
 from gate2hw.rtl import Manifest
@@ -84,13 +84,21 @@ class _Verifier:
 def _detail(check: dict[str, Any]) -> str:
     """One line about a passed check."""
     if "n_vectors" in check:
-        return f"{check['simulator']}: {check['n_vectors']:,} vectors, {check['mismatches']} differ"
+        proved = "cells proved by ABC cec; " if "cells" in check else ""
+        vectors = f"{check['n_vectors']:,} vectors, {check['mismatches']} differ"
+        return f"{proved}{check['simulator']}: {vectors}"
     if "passes" in check:
         luts = ", the LUT netlist" if "luts" in check else ""
         return (
             f"{check['method']}: {len(check['passes'])} passes{luts} and the gate cloud equivalent"
         )
     return f"{check['method']}: {check['n_golden']:,} test and {check['n_random']:,} random vectors"
+
+
+def _method(passes: list[dict[str, Any]]) -> str:
+    """How the passes were proved: by ABC on the whole, and what was done where it was too large."""
+    parts = [f"{entry['name']}: {entry['coverage']}" for entry in passes if entry["in_parts"]]
+    return "; ".join(["ABC cec", *parts])
 
 
 def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
@@ -104,7 +112,7 @@ def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
         names = ", ".join(entry["name"] for entry in undecided)
         raise CheckFailedError(f"no proof of {names} ({told}); see --no-proof")
     result: dict[str, Any] = {
-        "method": "ABC cec",
+        "method": _method(passes),
         "result": "equivalent",
         "passes": passes,
         "gate_cloud": gates,
@@ -173,14 +181,19 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
     netlist = chain.folder.path / target / f"{manifest.modules['top']}_synth.v"
     if not netlist.is_file():
         raise InputError(f"{netlist} is missing; run gate2hw synth again")
+    record = chain.folder.steps()[f"synth.{target}"]
+    if not chain.folder.files_unchanged(record):
+        raise InputError(
+            f"{chain.folder.path / target}: files have changed since synth; run gate2hw synth "
+            f"{chain.folder.path} --target {target}"
+        )
     cells = cells_of_target(chain.folder, device, manifest)
     is_ours = result.get("mapper") == "gate2hw"
-    run.files = (netlist, *(rtl_dir / name for name in manifest.files))
-    run.files += (cells,) if is_ours else ()
+    run.files = tuple(chain.folder.path / name for name in record["files"])
+    run.files += tuple(rtl_dir / name for name in manifest.files)
     key = key_of(
         step=step,
-        mapped=file_sha256(netlist),
-        cells=file_sha256(cells) if is_ours else None,
+        files=record["files"],
         n_random=run.n_random,
         simulator=simulators.versions(run.simulator),
         proof=proof,
@@ -204,10 +217,17 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
     def work() -> dict[str, Any]:
         work_dir = chain.folder.path / target / "proof"
         if proof and is_ours:
-            prove_cells(chain.net, cells, manifest, device.family, work_dir)
+            proved = {
+                "gates": prove_cells(chain.net, cells, manifest, device.family, work_dir),
+                "popcounts": prove_popcounts(
+                    chain.net, manifest, device.family, work_dir, cells.parent
+                ),
+            }
         elif proof and rtl_dir != chain.folder.path / "rtl":
-            prove_gates(chain.net, rtl_dir, manifest, work_dir)
-        return benches.run(bench, chain)
+            proved = {"gates": prove_gates(chain.net, rtl_dir, manifest, work_dir)}
+        else:
+            proved = {}
+        return {**benches.run(bench, chain), **({"cells": proved} if proved else {})}
 
     run.link(step, name, key, work)
 
@@ -251,7 +271,11 @@ def verify(
         "rtl": file_sha256(folder.path / "rtl" / "manifest.json"),
         "golden": None if chain.golden_path is None else file_sha256(chain.golden_path),
     }
+    # a verdict is about these files: where one changes, `report` calls it stale
+    names = ("model.safetensors", "netlist_raw.npz", "netlist.npz", LUTS)
     rtl_files = tuple(folder.path / "rtl" / name for name in chain.manifest.files)
+    rtl_files += (folder.path / "rtl" / "manifest.json",)
+    rtl_files += tuple(folder.path / name for name in names if (folder.path / name).is_file())
     run = _Verifier(chain, simulator, n_random, progress, rtl_files)
     run.n_links = 4 * (links != "target") + (target is not None and links != "generic")
     if links != "target":

@@ -10,6 +10,7 @@ with the training samples as the only inputs that count; near misses by locality
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -189,6 +190,12 @@ def _replaced(net: Netlist, found: _Candidates, take: npt.NDArray[np.int64]) -> 
     return tidy(substitute(net, lit))
 
 
+def _as_root(net: Netlist) -> Netlist:
+    """`net` under a digest of its own: it is not what the old one names any more."""
+    text = f"gate2hw approximation of {net.digest}: {net.content_digest()}"
+    return net.with_(digest=hashlib.sha256(text.encode()).hexdigest())
+
+
 def approximate(
     net: Netlist,
     *,
@@ -211,6 +218,11 @@ def approximate(
         raise InputError(f"the accuracy budget is {budget:g}; it is a fraction, 0 to 1")
     if net.n_classes == 0 or n_samples < 1:
         raise InputError("approximation needs a netlist with classes and training samples")
+    if words.shape != (net.n_inputs, -(-n_samples // 64)):
+        raise InputError(
+            f"{n_samples} samples of {net.n_inputs} inputs are "
+            f"{(net.n_inputs, -(-n_samples // 64))} words, not {words.shape}"
+        )
     cost = cost or (lambda candidate: candidate.n_gates)
     mask = np.full(words.shape[1], 0xFFFF_FFFF_FFFF_FFFF, np.uint64)
     if n_samples % 64:
@@ -228,7 +240,7 @@ def approximate(
         ):
             curve.append(Point(n_replaced, net.n_gates, net.n_outputs, cost(net), reached))
         if step is None:
-            return Approximation(net, tuple(curve))
+            return Approximation(_as_root(net) if n_replaced else net, tuple(curve))
         net, taken, reached, batch = step
         n_replaced += taken
         if progress is not None:

@@ -33,10 +33,11 @@ Bits: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 N_WORDS, _MORE_WORDS = 16, 256
-WHOLE_GATES = 2_000_000
-"""Gates of both sides together up to which ABC is given the whole."""
+WHOLE_GATES = 8_000_000
+"""Gates of both sides together up to which ABC is given the whole (in about 250 bytes a gate)."""
 N_VECTORS = 1_000_000
 """Random vectors where the netlists are larger than that."""
+_FIRST_VECTORS = 2**15
 _GUESS_ROUNDS, _GUESS_WORDS = 4, 8
 _MOST_ALIGNMENTS = 8
 _NEAR = 512
@@ -150,29 +151,32 @@ class _Comparison:
             result, method, example, time_s, n, reason, coverage or method, n_undecided, features
         )
 
+    @property
+    def left_s(self) -> float:
+        """Seconds until the time is over."""
+        return self.timeout_s - (time.perf_counter() - self.clock)
+
+    def is_late(self) -> bool:
+        """Whether the time is over."""
+        return self.left_s <= 0
+
     def decide(self, a: Netlist, b: Netlist) -> CecResult:
         """ABC's verdict on two plain circuits, in the time that is left."""
         paths = self.work_dir / "before.aig", self.work_dir / "after.aig"
         for side, path in zip((a, b), paths, strict=True):
             write_aiger(side, path, symbols=False)
-        left_s = self.timeout_s - (time.perf_counter() - self.clock)
-        if left_s <= 0:
-            return CecResult("undecided", None, 0.0, "")
-        return cec(*paths, timeout_s=left_s)
+        return cec(*paths, timeout_s=max(1.0, self.left_s))
 
     def sort_out(self, a: Netlist, b: Netlist) -> Bits:
         """(O,) bool: the outputs of two plain circuits that ABC's `fraig` makes one signal."""
         path, swept = self.work_dir / "both.aig", self.work_dir / "swept.aig"
         write_aiger(side_by_side(a, b), path, symbols=False)
-        left_s = self.timeout_s - (time.perf_counter() - self.clock)
-        if left_s <= 0:
-            return np.zeros(a.n_outputs, bool)
         try:
             run_script(
                 ["read_aiger both.aig", "strash", "fraig", "write_aiger swept.aig"],
                 inputs={"both.aig": path},
                 outputs={"swept.aig": swept},
-                timeout_s=left_s,
+                timeout_s=max(1.0, self.left_s),
             )
         except ToolTimeoutError:
             return np.zeros(a.n_outputs, bool)
@@ -197,6 +201,7 @@ class _Comparison:
                 relative=self.relative,
                 care=self.care,
                 patterns=self.patterns if known else None,
+                may_extend=True,
             )
             if alignment is None:
                 break
@@ -240,7 +245,7 @@ class _Comparison:
                 )
             example = np.array(answer.counterexample, dtype=bool)
             return self._replay(*sides, example, "abc cec, replayed", n)
-        if time.perf_counter() - self.clock < self.timeout_s:
+        if not self.is_late():
             return self._in_parts(*sides)
         reason = f"ABC reached no verdict in {self.timeout_s:g} s"
         return self.verdict("undecided", "abc cec", n=n, reason=reason, n_undecided=n)
@@ -265,22 +270,34 @@ class _Comparison:
 
     def _in_parts(self, a: Netlist, b: Netlist) -> Proof:
         """Prove the obligations, outputs of `a` and `b`, in windows, and run random vectors."""
-        n = a.n_outputs
-        done, example = first_difference(
-            a, b, self.a, self.care, n_vectors=N_VECTORS, seed=self.seed + 1
-        )
-        vectors = f"{done:,} random vectors"
-        if example is not None:
-            return self._replay(a, b, example, f"{vectors}, replayed", n)
+        n, done = a.n_outputs, 0
+
+        def run_vectors(n_vectors: int, seed: int) -> Proof | None:
+            nonlocal done
+            n_run, example = first_difference(
+                a, b, self.a, self.care, n_vectors=n_vectors, seed=seed
+            )
+            done += n_run
+            method = f"{done:,} random vectors, replayed"
+            return None if example is None else self._replay(a, b, example, method, n)
+
+        found = run_vectors(min(_FIRST_VECTORS, N_VECTORS), self.seed + 1)
+        if found is not None:
+            return found
         rng = np.random.default_rng(self.seed + 2)
         rounds = [draw_words(self.a, self.care, _GUESS_WORDS, rng) for _ in range(_GUESS_ROUNDS)]
-        parts = prove_parts(a, b, rounds=rounds, decide=self.decide, sort_out=self.sort_out)
+        parts = prove_parts(
+            a, b, rounds=rounds, decide=self.decide, sort_out=self.sort_out, is_late=self.is_late
+        )
         if parts.example is not None:
             return self._replay(a, b, parts.example, "abc cec in windows, replayed", n)
+        found = run_vectors(N_VECTORS - done, self.seed + 3) if done < N_VECTORS else None
+        if found is not None:
+            return found
         n_bad = len(parts.undecided)
         coverage = (
             f"abc cec, {parts.n_windows:,} windows, {parts.n_cuts:,} cut points: "
-            f"{n - n_bad:,} of {n:,} signals proved; {vectors}"
+            f"{n - n_bad:,} of {n:,} signals proved; {done:,} random vectors"
         )
         if not n_bad:
             return self.verdict("equivalent", "abc cec in windows", n=n, coverage=coverage)
@@ -313,7 +330,8 @@ def prove_equal(
 
     Random inputs are tried first; then the obligations of `align` go to ABC as `before.aig` and
     `after.aig` in `work_dir`: whole up to WHOLE_GATES gates, in windows beyond, or where ABC gives
-    up on the whole, and then with N_VECTORS random vectors beside. A counter-example is replayed
+    up on the whole, and then with N_VECTORS random vectors beside (for which `timeout_s` is not
+    cut short). A counter-example is replayed
     on both netlists before it is believed: "different" always comes with an input (a legal code,
     where only these count) on which the results differ. Where single outputs differ but the scores
     on that input do not, other pairs are looked for; in the end the verdict is "undecided".

@@ -47,7 +47,9 @@ def with_origins(luts: LutNetlist, net: Netlist, *, seed: int = 0) -> LutNetlist
     words = random_words(net, n_words, np.random.default_rng(seed))
     first = net.first_gate
     theirs, mine = _signatures(net, words)[first:], _signatures(luts, words)[luts.first_gate :]
-    known, lowest = np.unique(theirs, return_index=True)
+    named = np.flatnonzero(net.origin >= 0)
+    known, lowest = np.unique(theirs[named], return_index=True)
+    lowest = named[lowest]
     place = np.minimum(np.searchsorted(known, mine), max(0, len(known) - 1))
     origin = np.full(luts.n_nodes, -1, np.int64)
     if len(known):

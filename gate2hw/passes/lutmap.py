@@ -13,7 +13,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -25,7 +25,7 @@ from gate2hw.ir.care import CareSet, check_care, legalised
 from gate2hw.ir.lutblif import read_lut_blif, write_lut_blif
 from gate2hw.ir.lutnetlist import LutNetlist, from_netlist, to_netlist
 from gate2hw.ir.luttables import simplified
-from gate2hw.ir.netlist import Head, Netlist
+from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import random_words, simulate, unpack
 from gate2hw.passes import lut_scripts
 from gate2hw.passes.equivalence import Proof, prove_equal
@@ -253,6 +253,22 @@ def search(
     progress: Progress | None = None,
 ) -> Mapping:
     """As `map_luts`, with all that was tried beside the result."""
+    driver, place = np.unique(net.outputs >> 1, return_inverse=True)
+    if len(driver) < net.n_outputs:
+        # ABC would build a LUT for each output, also where several are one signal
+        single = net.with_(outputs=2 * driver, head=Head.none(len(driver)), names=Names())
+        found = search(
+            single,
+            k=k,
+            care=care,
+            effort=effort,
+            max_depth=max_depth,
+            timeout_s=timeout_s,
+            progress=progress,
+        )
+        outputs = found.luts.outputs[place] ^ (net.outputs & 1)
+        luts = found.luts.with_(outputs=outputs, head=net.head, names=net.names)
+        return replace(found, luts=luts)
     clock = time.monotonic()
     check_care(care)
     effort = effort_for(net.n_gates) if effort is None else effort

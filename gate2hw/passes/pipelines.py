@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
 
-from gate2hw.errors import InputError
+from gate2hw.errors import InputError, nearest
 from gate2hw.ir.care import CareSet
 from gate2hw.ir.netlist import Netlist
 from gate2hw.passes.care_observe import care_observe
@@ -33,13 +33,15 @@ Pass: TypeAlias = Callable[[Netlist], Netlist]
 OutputKind: TypeAlias = Literal["class", "scores"]
 
 LEVELS = (0, 1, 2, 3)
+OUTPUTS = ("class", "scores")
 
 
 @dataclass(frozen=True)
 class Pipeline:
     """Passes in order; with `until_fixed` the list is repeated until a round changes nothing.
 
-    `then` is what follows.
+    A pass is not run again on what it returned itself, so passes of such a list should be
+    idempotent. `then` is what follows.
     """
 
     passes: tuple[Pass, ...]
@@ -62,8 +64,11 @@ def pipeline(
     differences, which decide the class.
     """
     with_care = _CARE if care == "thermometer" else ()
-    merge = partial(head_merge, output=output)
-    numpy_passes = (*_STRUCTURE, *_LOCAL, *with_care, merge)
+    if output not in OUTPUTS:
+        raise InputError(f"output {output!r} is unknown; {nearest(str(output), OUTPUTS)}")
+    # what is not counted any more is dead
+    merge = (partial(head_merge, output=output), dce)
+    numpy_passes = (*_STRUCTURE, *_LOCAL, *with_care, *merge)
     match level:
         case 0:
             return Pipeline(())

@@ -30,8 +30,8 @@ Decide: TypeAlias = Callable[[Netlist, Netlist], CecResult]
 SortOut: TypeAlias = Callable[[Netlist, Netlist], Bits]
 """Which outputs of two plain circuits are surely equal, (O,) bool."""
 
-STAGE_GATES = 400_000
-WINDOW_GATES = 800_000
+STAGE_GATES = 2_000_000
+WINDOW_GATES = 4_000_000
 
 
 @dataclass
@@ -99,10 +99,16 @@ class _Side:
 
 class _Prover:
     def __init__(
-        self, a: _Side, b: _Side, decide: Decide, sort_out: SortOut, window_gates: int
+        self,
+        a: _Side,
+        b: _Side,
+        decide: Decide,
+        sort_out: SortOut,
+        is_late: Callable[[], bool],
+        window_gates: int,
     ) -> None:
         self.a, self.b, self.most = a, b, window_gates
-        self.decide, self.sort_out = decide, sort_out
+        self.decide, self.sort_out, self.is_late = decide, sort_out, is_late
         self.parts = Parts()
 
     def cuts(self, used: bool) -> tuple[Cuts, Cuts]:
@@ -126,6 +132,9 @@ class _Prover:
         while todo:
             rows = todo.pop()
             if not len(rows):
+                continue
+            if self.is_late():
+                failed.append(rows)
                 continue
             lits = pairs[rows, 0], pairs[rows, 1]
             most = self.most if len(rows) > 1 else 2**62
@@ -213,6 +222,7 @@ def prove_parts(
     rounds: list[Words],
     decide: Decide,
     sort_out: SortOut,
+    is_late: Callable[[], bool] = lambda: False,
     stage_gates: int = STAGE_GATES,
     window_gates: int = WINDOW_GATES,
 ) -> Parts:
@@ -220,7 +230,7 @@ def prove_parts(
 
     `rounds` are input words to guess equal signals by. A stage takes about `stage_gates` gates of
     both sides, a window at most `window_gates` (one pair always gets its window). Stops at the
-    first pair that differs.
+    first pair that differs, and proves no more when `is_late`.
     """
     left, right = (_Side(net, *signatures(net, rounds)) for net in (a, b))
     pairs, number = _unique(np.stack([a.outputs, b.outputs], axis=1))
@@ -228,7 +238,7 @@ def prove_parts(
     hashes = np.unique(right.hash[np.concatenate([np.zeros(0, np.int64), *frontiers])])
     hashes = np.intersect1d(hashes, left.hash[a.first_gate :])
     hashes = np.setdiff1d(hashes, right.hash[: b.first_gate])
-    prover = _Prover(left, right, decide, sort_out, window_gates)
+    prover = _Prover(left, right, decide, sort_out, is_late, window_gates)
     if len(hashes):
         for side in (left, right):
             side.classify(hashes)

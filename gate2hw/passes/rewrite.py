@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gate2hw.ir.gates import complement_inputs, swap_inputs
 from gate2hw.ir.netlist import Netlist
 
-__all__ = ["Rewrite", "asap_levels", "blocks", "compact", "literal_dtype", "substitute"]
+__all__ = ["Rewrite", "blocks", "compact", "literal_dtype", "substitute"]
 
 BLOCK_GATES = 1 << 15
 """Gates handled at a time: the temporaries of one block stay in the second-level cache."""
@@ -32,21 +32,6 @@ def blocks(net: Netlist, size: int = BLOCK_GATES) -> Iterator[tuple[int, int]]:
     for start, stop in net.levels():
         for first in range(start, stop, size):
             yield first, min(first + size, stop)
-
-
-def asap_levels(
-    first_gate: int,
-    in0: npt.NDArray[np.int32],
-    in1: npt.NDArray[np.int32],
-    block_ptr: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int32]:
-    """(G,) int32: level 1..L of each gate, as soon as possible.
-
-    `in0`, `in1` (G,) are node ids; gates of block b, ``block_ptr[b] .. block_ptr[b+1]``, read only
-    gates of blocks before.
-    """
-    gates = np.arange(len(in0))
-    return _levels_of_kept(first_gate, gates, in0, in1, block_ptr).astype(np.int32)
 
 
 def _levels_of_kept(

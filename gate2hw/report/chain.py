@@ -90,9 +90,10 @@ def _software(checks: Checks, is_lossy: bool) -> Iterator[CheckLine]:
         yield _counted(link, run["method"], vectors, run["mismatches"])
 
 
-def _proved(checks: Checks) -> CheckLine:
-    link = "Netlist before passes = after each pass = gates in Verilog"
+def _proved(checks: Checks, on_legal_codes: bool) -> CheckLine:
     proof = checks["proof"]
+    luts = " = LUTs" if proof and "luts" in proof else ""
+    link = f"Netlist before passes = after each pass{luts} = gates in Verilog"
     if proof is None:
         return CheckLine(link, "not checked", checks.get("proof_reason") or "")
     if message := _failed(proof):
@@ -100,14 +101,20 @@ def _proved(checks: Checks) -> CheckLine:
     run = cast(Proof, proof)
     found: dict[str, Status] = {"equivalent": "passed", "different": "FAILED"}
     status = found.get(run["result"], "not checked")
-    return CheckLine(link, status, f"{run['method']}: {run['result']}")
+    codes = " on all codes that the encoder can make" if on_legal_codes else ""
+    return CheckLine(link, status, f"{run['method']}: {run['result']}{codes}")
 
 
 def check_lines(report: Report) -> list[CheckLine]:
     """Every link of `report`, in the order of the chain."""
     checks = report["checks"]
     simulation = checks["simulation"]
-    lines = [*_software(checks, report.get("approximation") is not None), _proved(checks)]
+    options = report.get("build", {}).get("options", {})
+    on_legal_codes = options.get("care") == "thermometer"
+    lines = [
+        *_software(checks, report.get("approximation") is not None),
+        _proved(checks, on_legal_codes),
+    ]
     lines += [
         _simulated(
             "Model = Verilog core, simulated", simulation["core"], simulation.get("core_reason")

@@ -318,6 +318,7 @@ class Build(TypedDict):
 
     gate2hw: NotRequired[str]
     commands: NotRequired[list[str]]
+    options: NotRequired[dict[str, Any]]
     tools: NotRequired[dict[str, str | None]]
     machine: NotRequired[str]
 

@@ -16,7 +16,7 @@ from gate2hw.ir.store import atomic_path
 from gate2hw.rtl.core import ScoreFormat
 from gate2hw.rtl.headers import cells_header
 from gate2hw.rtl.manifest import Manifest
-from gate2hw.rtl.popcount_cells import popcount_modules, write_popcount
+from gate2hw.rtl.popcount_cells import popcount_modules, popcount_path, write_popcount
 
 __all__ = ["PopcountCells", "check_luts", "emit_cells", "emit_popcounts"]
 
@@ -91,7 +91,7 @@ def emit_popcounts(
     form = ScoreFormat.of(net, relative=options.output == "class")
     written = []
     for part in popcount_modules(options.name, net.head, form.offset, form.width):
-        path = folder / f"{part.name}_cells.v"
+        path = popcount_path(folder, part)
         luts = write_popcount(
             part, path, family=family, comment=[f"netlist digest {net.content_digest()}"]
         )

@@ -14,10 +14,17 @@ import numpy as np
 
 from gate2hw.ir.counters import counter
 from gate2hw.ir.lut_cells import CellFamily, write_cells
+from gate2hw.ir.lutnetlist import LutNetlist
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.store import atomic_path
 
-__all__ = ["PopcountModule", "popcount_modules", "write_popcount"]
+__all__ = [
+    "PopcountModule",
+    "counter_of",
+    "popcount_modules",
+    "popcount_path",
+    "write_popcount",
+]
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,24 @@ def popcount_modules(name: str, head: Head, offset: int, width: int) -> list[Pop
     ]
 
 
+def counter_of(part: PopcountModule) -> LutNetlist:
+    """The LUTs of `part`; outputs are the bits of the score, lowest first.
+
+    `ir.counters`' shallow form: the fewest LUTs cost a quarter more depth.
+    """
+    return counter(part.weights, part.constant, part.width, "luts_shallow").to_luts()
+
+
+def popcount_path(folder: Path, part: PopcountModule) -> Path:
+    """Where `part` is written as cells."""
+    return folder / f"{part.name}_cells.v"
+
+
 def write_popcount(
     part: PopcountModule, path: Path, *, family: CellFamily, comment: Sequence[str] = ()
 ) -> int:
-    """Write `part` to `path` as LUT cells of `family`; returns how many LUTs it holds.
-
-    The counter is `ir.counters`' shallow one: the fewest LUTs cost a quarter more depth.
-    """
-    luts = counter(part.weights, part.constant, part.width, "luts_shallow").to_luts()
+    """Write `part` to `path` as LUT cells of `family`; returns how many LUTs it holds."""
+    luts = counter_of(part)
     header = [
         f"{part.name}: popcount of {len(part.weights)} bits as LUT cells",
         f"classes {', '.join(map(str, part.classes))}; {luts.n_luts} LUTs, depth {luts.depth}",

@@ -99,3 +99,15 @@ def test_plain_circuits_have_no_accuracy(bits: np.ndarray) -> None:
     net = NetlistBuilder(8).build([2])
     with pytest.raises(InputError, match="classes"):
         approximate(net, words=pack(bits), n_samples=10, score=lambda candidate: 1.0, budget=0.1)
+
+
+def test_the_words_must_hold_the_samples(bits: np.ndarray) -> None:
+    with pytest.raises(InputError, match="words"):
+        approximate(
+            vote(rare=True), words=pack(bits), n_samples=3, score=lambda net: 1.0, budget=0.1
+        )
+
+
+def test_the_result_has_a_digest_of_its_own(bits: np.ndarray) -> None:
+    net = vote(rare=True).with_(digest="d")
+    assert run(net, bits, 0.05).net.digest != "d"

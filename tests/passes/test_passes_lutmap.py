@@ -11,7 +11,7 @@ from gate2hw.errors import CheckFailedError, InputError, ToolFailedError, ToolTi
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.lutnetlist import LutNetlist, from_netlist, table_mask
 from gate2hw.ir.netlist import Encoder, Head, SiteLayer, Sites
-from gate2hw.ir.simulate import encode, pack, simulate, unpack
+from gate2hw.ir.simulate import encode, pack, random_words, simulate, unpack
 from gate2hw.passes import lutmap
 from gate2hw.passes.lut_expand import expand
 from gate2hw.passes.lut_origin import with_origins
@@ -290,3 +290,16 @@ def test_no_time_left_means_the_plain_mapping(oracle):
     mapping = search(thermometer_net(oracle), effort=3, timeout_s=0.0)
     assert len(mapping.trials) <= 2
     assert mapping.trials[0].name == "if -a"
+
+
+def test_outputs_that_are_one_signal_share_a_lut(oracle) -> None:
+    """Three copies and a complement of each output cost nothing beyond one."""
+    net = oracle.random_net(3, n_gates=80, n_outputs=20)
+    plain = net.with_(outputs=np.unique(net.outputs >> 1) * 2, head=Head.none(0))
+    plain = plain.with_(head=Head.none(plain.n_outputs))
+    many = np.concatenate([plain.outputs, plain.outputs, plain.outputs ^ 1])
+    copies = plain.with_(outputs=many, head=Head.none(len(many)))
+    single, shared = map_luts(plain, effort=0), map_luts(copies, effort=0)
+    assert shared.n_luts == single.n_luts
+    words = random_words(copies, 8, np.random.default_rng(0))
+    assert np.array_equal(simulate(copies, words), simulate(shared, words))

@@ -246,3 +246,18 @@ def test_bisect_of_good_and_bad_start(oracle):
     assert bisect(net, [fold, dce], lambda _: False) is None
     with pytest.raises(InputError, match="before the first pass"):
         bisect(net, [fold], lambda _: True)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("care", ["thermometer", "none"])
+def test_no_level_leaves_dead_gates(oracle, seed, care):
+    """Head merging stops counting signals; their cones must go too."""
+    net = oracle.random_net(seed, n_gates=60, n_outputs=30, encoder=seed % 2 == 0)
+    for level in LEVELS[1:]:
+        result = run_pipeline(net, level, care=care, output="class").net
+        assert dce(result) is result
+
+
+def test_an_unknown_output_is_refused(oracle):
+    with pytest.raises(InputError, match="did you mean 'class'"):
+        run_pipeline(oracle.random_net(0), 2, output="clas")

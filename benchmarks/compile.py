@@ -42,11 +42,13 @@ from synthetic import dense as synthetic
 
 from gate2hw.ir.aiger import write_aiger
 from gate2hw.ir.evaluate import evaluate
+from gate2hw.ir.lutnetlist import save_lutnetlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import random_features, scores
 from gate2hw.ir.unroll import instantiated_gates
 from gate2hw.ir.verilog_gates import write_gates
+from gate2hw.passes.lutmap import map_luts
 from gate2hw.passes.manager import PassManager, run_pipeline
 from gate2hw.passes.unroll_shared import unroll_shared
 
@@ -160,6 +162,13 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         row[f"{key}_max"] = max(run[key] for run in runs)
     row |= {"n_runs": n_runs, "memory_before_bytes": base, "memory_peak_bytes": peak_bytes()}
     row["check_of_scores_s"] = check(network, net)
+    if row["gates"] <= options.level_gates:
+        clock = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            luts = map_luts(net, k=4)
+            save_lutnetlist(Path(folder) / "luts4.npz", luts)
+        row["luts4"] = luts.n_luts
+        row["luts4_s"] = row["total_s"] + time.perf_counter() - clock
     if level is not None and row["gates"] <= options.level_gates:
         clock = time.perf_counter()
         best = run_pipeline(unroll_shared(network), level).net
@@ -215,6 +224,8 @@ def print_tables(rows: list[dict[str, Any]]) -> None:
         for row in rows
     ]
     print(table(["net", *times, "cpu_s", "ns/gate", "cpu ns/gate", "floor_s", "x floor"], cells))
+    mapped = [[row["net"], row["luts4"], row["luts4_s"]] for row in rows if "luts4" in row]
+    print(table(["net", "LUT4", "LogicNetwork to LUT file, s"], mapped))
     leveled = [{"net": row["net"], **row["level"]} for row in rows if "level" in row]
     if leveled:
         print(table(list(leveled[0]), [list(entry.values()) for entry in leveled]))
@@ -240,7 +251,8 @@ def run_all(names: list[str], options: argparse.Namespace) -> list[dict[str, Any
     for name in names:
         argv = ["--measure", name, "--runs", str(options.runs if name not in ONCE else 1)]
         if options.level is not None:
-            argv += ["--level", str(options.level), "--level-gates", str(options.level_gates)]
+            argv += ["--level", str(options.level)]
+        argv += ["--level-gates", str(options.level_gates)]
         row = in_process(__file__, *argv, timeout_s=3600)
         rows.append(row)
         print(f"{name}, {row['gates']:,} gates: {row['with_files_s']:.3f} s", file=sys.stderr)
@@ -255,7 +267,9 @@ def main() -> int:
     )
     parser.add_argument("--model", action="append", help="measure this net only, as 'CIFAR G'")
     parser.add_argument("--level", type=int, help="an optimisation level to time as well")
-    parser.add_argument("--level-gates", type=int, default=10**6, help="of nets up to this size")
+    parser.add_argument(
+        "--level-gates", type=int, default=10**6, help="LUTs and --level up to this size"
+    )
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:

@@ -30,8 +30,8 @@ Decide: TypeAlias = Callable[[Netlist, Netlist], CecResult]
 SortOut: TypeAlias = Callable[[Netlist, Netlist], Bits]
 """Which outputs of two plain circuits are surely equal, (O,) bool."""
 
-STAGE_GATES = 2_000_000
-WINDOW_GATES = 4_000_000
+STAGE_GATES = 1_000_000
+WINDOW_GATES = 2_000_000
 
 
 @dataclass

@@ -111,6 +111,7 @@ def _synth(args: argparse.Namespace, terminal: Terminal) -> int:
             clock_mhz=args.clock_mhz,
             seed=args.seed,
             mapper=args.mapper,
+            popcount=args.popcount,
             progress=progress,
         )
     terminal.give(result)

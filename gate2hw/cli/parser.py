@@ -173,6 +173,13 @@ def _add_synth(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         help="who maps the gates to LUTs: gate2hw (the compiled luts4.npz; Yosys sees only what "
         "surrounds it) or yosys; auto: gate2hw where compile mapped them",
     )
+    p.add_argument(
+        "--popcount",
+        choices=["auto", "luts", "adder", "compressor"],
+        default="auto",
+        help="score adders: luts (cells of our own, the smallest), adder (carry chains, the "
+        "fastest), compressor; auto: the smallest that the mapper allows",
+    )
 
 
 def _add_rest(sub: _Subparsers, common: argparse.ArgumentParser) -> None:

@@ -87,6 +87,7 @@ def _commands(folder: BuildFolder, steps: dict[str, Any]) -> list[str]:
                 f"gate2hw synth {folder.path} --target {name} "
                 f"--clock-mhz {result['clock_mhz']:g} --seed {result['seed']} "
                 f"--mapper {result['mapper']}"
+                + (f" --popcount {result['popcount']}" if result["fits"] else "")
             )
     return commands
 

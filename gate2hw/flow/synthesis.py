@@ -23,6 +23,7 @@ __all__ = ["LUTS", "Mapper", "cells_of_target", "rtl_of_target", "synth"]
 
 Mapper: TypeAlias = Literal["auto", "gate2hw", "yosys"]
 
+POPCOUNTS: Final = ("auto", "luts", "adder", "compressor")
 SYNTHESIS_TIMEOUT_S = 3600.0
 ROUTE_TIMEOUT_S = 7200.0
 CONTROL_PINS = 9
@@ -62,7 +63,10 @@ def _clouds_for(
     path.parent.mkdir(parents=True, exist_ok=True)
     count = emit_cells(net, luts, path, manifest, family=target.family, version=__version__)
     clouds = [yosys.Cloud(path, manifest.modules["gates"], count.luts)]
-    for part in emit_popcounts(net, path.parent, manifest, family=target.family):
+    parts = []
+    if manifest.popcount == "luts":
+        parts = emit_popcounts(net, path.parent, manifest, family=target.family)
+    for part in parts:
         clouds.append(yosys.Cloud(part.path, part.module, part.luts, part.n_instances))
     return clouds, luts
 
@@ -90,15 +94,11 @@ def _areas(mapped: yosys.SynthResult, luts: LutNetlist, n_luts: int) -> dict[str
 
 
 def _emit_for(
-    folder: BuildFolder, target: Target, mapper: Mapper
+    folder: BuildFolder, target: Target, popcount: str
 ) -> tuple[Path, Manifest, list[Path]]:
-    """Write RTL of its own where the target wants another popcount than the generic RTL has.
-
-    With our own mapper the popcounts are LUT cells as well.
-    """
+    """Write RTL of its own where `popcount` is another form than the generic RTL has."""
     generic = Manifest.load(folder.path / "rtl" / "manifest.json")
     own = folder.path / target.name / "rtl"
-    popcount = "luts" if mapper == "gate2hw" else target.popcount
     if generic.popcount == popcount:
         for stale in own.glob("*"):
             stale.unlink()
@@ -157,13 +157,14 @@ def _synth(
     clock_mhz: float,
     seed: int,
     mapper: Mapper,
+    popcount: str,
     progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
     out = folder.path / target.name
     for stale in (*out.glob("*.bi[nt]"), out / "results.json"):
         stale.unlink(missing_ok=True)
     progress(0, 4, f"{target.name}: RTL")
-    rtl_dir, manifest, files = _emit_for(folder, target, mapper)
+    rtl_dir, manifest, files = _emit_for(folder, target, popcount)
     top = manifest.modules["top"]
     json_path, verilog_path = out / f"{top}.json", out / f"{top}_synth.v"
     n_ios = 2 * 8 * manifest.bus_bytes + CONTROL_PINS
@@ -233,6 +234,17 @@ def _mapper(folder: BuildFolder, mapper: str) -> Mapper:
     return "gate2hw" if has_luts and mapper != "yosys" else "yosys"
 
 
+def _popcount(target: Target, mapper: Mapper, popcount: str) -> str:
+    """The form of the popcounts; InputError for another word, or cells without our mapper."""
+    if popcount not in POPCOUNTS:
+        raise InputError(f"popcount {popcount!r} is unknown; {nearest(popcount, POPCOUNTS)}")
+    if popcount == "luts" and mapper == "yosys":
+        raise InputError("popcounts of LUT cells need --mapper gate2hw; give adder or compressor")
+    if popcount != "auto":
+        return popcount
+    return "luts" if mapper == "gate2hw" else target.popcount
+
+
 def synth(
     out_dir: Path | str,
     target: str,
@@ -240,13 +252,16 @@ def synth(
     clock_mhz: float | None = None,
     seed: int = 1,
     mapper: Mapper = "auto",
+    popcount: str = "auto",
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Synthesise, place and route the build folder's `top` for `target`.
 
     `mapper` says who covers the gate cloud with LUTs: ``gate2hw`` takes the LUT netlist of the
     build folder (`luts4.npz`) and lets Yosys synthesise only what surrounds it, ``yosys`` hands
-    Yosys the gates, ``auto`` is ``gate2hw`` where there is a LUT netlist.
+    Yosys the gates, ``auto`` is ``gate2hw`` where there is a LUT netlist. `popcount` is the form of
+    the score adders: ``luts`` (cells of our own: the smallest; with our mapper only), ``adder`` (on
+    carry chains: the fastest), ``compressor``; ``auto`` is the smallest that the mapper allows.
 
     Files go to ``DIR/TARGET``. Returns the target's entry of report.json: with ``fits`` false and a
     ``reason`` where it is too big, with ``clock_met`` false where the clock (MHz) is missed.
@@ -257,6 +272,7 @@ def synth(
     if folder.result("compile") is None:
         raise InputError(f"{out_dir}: not compiled yet; run: gate2hw compile MODEL -o {out_dir}")
     chosen = _mapper(folder, mapper)
+    form = _popcount(device, chosen, popcount)
     clock = device.default_clock_mhz if clock_mhz is None else float(clock_mhz)
     key = key_of(
         step="synth",
@@ -266,6 +282,7 @@ def synth(
         rtl=file_sha256(folder.path / "rtl" / "manifest.json"),
         netlist=file_sha256(folder.path / "netlist.npz"),
         luts=file_sha256(folder.path / LUTS) if chosen == "gate2hw" else None,
+        popcount=form,
         tools=registry.versions(["yosys", f"nextpnr-{device.family}"]),
     )
     check_rtl_files(
@@ -276,5 +293,5 @@ def synth(
     if not folder.is_done(f"synth.{target}", key):
         folder.drop(lambda step: step == f"verify.{target}")
     return folder.run(
-        f"synth.{target}", key, lambda: _synth(folder, device, clock, seed, chosen, progress)
+        f"synth.{target}", key, lambda: _synth(folder, device, clock, seed, chosen, form, progress)
     ).result

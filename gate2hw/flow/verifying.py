@@ -219,10 +219,11 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
         if proof and is_ours:
             proved = {
                 "gates": prove_cells(chain.net, cells, manifest, device.family, work_dir),
-                "popcounts": prove_popcounts(
-                    chain.net, manifest, device.family, work_dir, cells.parent
-                ),
             }
+            if manifest.popcount == "luts":
+                proved["popcounts"] = prove_popcounts(
+                    chain.net, manifest, device.family, work_dir, cells.parent
+                )
         elif proof and rtl_dir != chain.folder.path / "rtl":
             proved = {"gates": prove_gates(chain.net, rtl_dir, manifest, work_dir)}
         else:

@@ -104,3 +104,17 @@ def test_luts_of_another_netlist_are_refused(folder: Path) -> None:
         gate2hw.synth(folder, TARGET)
     save_lutnetlist(folder / "luts4.npz", luts)
     assert gate2hw.synth(folder, TARGET)["luts"] == first["luts"]
+
+
+def test_the_form_of_the_popcount_can_be_chosen(folder: Path) -> None:
+    smallest = gate2hw.synth(folder, TARGET)
+    assert smallest["popcount"] == "luts"
+    assert list((folder / TARGET).glob("lgn_popcount_*_cells.v"))
+    fastest = gate2hw.synth(folder, TARGET, popcount="adder")
+    assert (fastest["popcount"], fastest["mapper"]) == ("adder", "gate2hw")
+    assert not list((folder / TARGET).glob("lgn_popcount_*_cells.v"))
+    assert fastest["area_by_block"]["gates"] == smallest["area_by_block"]["gates"]
+    with pytest.raises(InputError, match="need --mapper gate2hw"):
+        gate2hw.synth(folder, TARGET, mapper="yosys", popcount="luts")
+    with pytest.raises(InputError, match="did you mean 'adder'"):
+        gate2hw.synth(folder, TARGET, popcount="ader")

@@ -71,6 +71,12 @@ def _facts(net: Netlist) -> dict[str, Any]:
     }
 
 
+def _ands_note(net: Netlist, target: Path | str) -> list[str]:
+    if Path(target).suffix.lower() not in AIGER_SUFFIXES:
+        return []
+    return [f"AIGER writes the gates as {len(to_ands(net).rhs0):,} ANDs"]
+
+
 def convert(source: Path | str, target: Path | str) -> dict[str, Any]:
     """Read `source` and write `target`, formats by suffix; functions and order are kept.
 
@@ -80,7 +86,7 @@ def convert(source: Path | str, target: Path | str) -> dict[str, Any]:
     """
     format_of(target)
     net = _read(source)
-    notes = write_circuit(net, target)
+    notes = [*write_circuit(net, target), *_ands_note(net, target)]
     return {"source": str(source), "target": str(target), **_facts(net), "notes": notes}
 
 
@@ -191,6 +197,8 @@ def opt(
     if care != "none" and mode == "aiger":
         raise InputError("mode aiger keeps all input codes: leave --care out, or use --mode gates")
     net = _read(source)
+    if care != "none" and net.encoder is None:
+        raise InputError(f"{source} has no encoder whose codes --care could use: leave it out")
     result: dict[str, Any] = {"source": str(source), "target": str(target)}
     result |= {"mode": mode, "level": level, "care": care, "source_facts": _facts(net)}
     notes = losses(net, form)
@@ -199,8 +207,7 @@ def opt(
         if mode == "gates":
             after = run_pipeline(net, level, care=care, progress=progress).net
             before, proved = net, after
-            if target.suffix.lower() in AIGER_SUFFIXES:
-                notes.append(f"AIGER writes the gates as {len(to_ands(after).rhs0):,} ANDs")
+            notes += _ands_note(after, target)
         else:
             before, proved, result["tries"] = _smallest_aig(_plain(net), level, folder, progress)
             after = proved.with_(

@@ -17,6 +17,7 @@ from gate2hw.flow import converting
 from gate2hw.flow.converting import convert, opt
 from gate2hw.formats.circuits import read_circuit
 from gate2hw.ir.aiger import read_aiger, to_ands, write_aiger
+from gate2hw.ir.blif import write_blif
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Head, Netlist
 from gate2hw.ir.simulate import pack, random_words, scores_of_bits, simulate, unpack
@@ -285,3 +286,21 @@ def test_help_shows_an_example(command, capsys):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0
     assert f"gate2hw {command} " in out.split("example")[1].replace("\n", " ")
+
+
+def one_gate(tmp_path, tt):
+    builder = NetlistBuilder(2)
+    path = tmp_path / "in.blif"
+    write_blif(builder.build([2 * builder.gate(tt, 1, 2)]), path)
+    return path
+
+
+def test_a_care_set_needs_an_encoder(tmp_path):
+    with pytest.raises(InputError, match="no encoder"):
+        opt(one_gate(tmp_path, 8), tmp_path / "out.blif", care="thermometer")
+    assert not (tmp_path / "out.blif").exists()
+
+
+def test_convert_says_how_many_ands_an_aiger_file_has(tmp_path):
+    found = convert(one_gate(tmp_path, 6), tmp_path / "out.aig")
+    assert found["notes"] == ["AIGER writes the gates as 3 ANDs"]

@@ -36,18 +36,14 @@ from gate2hw.ir.layers import GroupSum, Layer, LogicConv, LogicDense, OrPool, Th
 from gate2hw.ir.network import LogicNetwork, chain
 from gate2hw.ir.store import load_network, write_text
 from gate2hw.ir.unroll import instantiated_gates
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold
-from gate2hw.passes.head_constants import head_constants
 from gate2hw.passes.manager import PassManager
-from gate2hw.passes.pipelines import Pipeline
-from gate2hw.passes.strash import strash
+from gate2hw.passes.pipelines import pipeline
 from gate2hw.passes.unroll_shared import unroll_shared
 
 __all__ = ["STRUCTURAL", "dense", "draw", "measure", "mix", "shape_of"]
 
 MIX = Path(__file__).with_name("mix.json")
-STRUCTURAL = Pipeline((fold, dce, strash, fold, dce, head_constants), until_fixed=True)
+STRUCTURAL = pipeline(1)
 """The structural passes alone, to a fixed point."""
 
 Bools: TypeAlias = npt.NDArray[np.bool_]

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from gate2hw.cli.values import seconds
+
 if TYPE_CHECKING:
     from gate2hw.cli.console import Terminal
 
@@ -14,16 +16,6 @@ __all__ = ["COMMANDS", "add_parsers"]
 _Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 SUFFIXES = ".aig .aag .blif .v .npz .json (torchlogix Circuit) .c (difflogic)"
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e7:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
-    return value
 
 
 def _add_convert(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
@@ -73,7 +65,7 @@ def _add_opt(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
     )
     p.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=600.0,
         metavar="S",
         help="seconds that a proof may take (default: 600)",

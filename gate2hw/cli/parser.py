@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from gate2hw import __version__
 from gate2hw.cli import netlists
+from gate2hw.cli.values import fraction, mhz
 
 __all__ = ["make_parser"]
 
@@ -25,26 +26,6 @@ def _positive(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
     return int(text)
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no fraction: outside 0..1")
-    return value
-
-
-def _mhz(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no clock in MHz: outside 0..10000")
-    return value
 
 
 def _add_train(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
@@ -118,7 +99,7 @@ def _add_compile(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--accuracy-budget",
-        type=_fraction,
+        type=fraction,
         metavar="F",
         help="largest fall of validation accuracy, a fraction such as 0.003 (default: lossless)",
     )
@@ -164,7 +145,7 @@ def _add_synth(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
     )
     p.add_argument("dir", metavar="DIR", help="build folder")
     p.add_argument("--target", metavar="NAME", required=True, help="see: gate2hw targets")
-    p.add_argument("--clock-mhz", type=_mhz, metavar="F", help="constraint (default: target's)")
+    p.add_argument("--clock-mhz", type=mhz, metavar="F", help="constraint (default: target's)")
     p.add_argument("--seed", type=_positive, default=1, metavar="N", help="placement seed")
     p.add_argument(
         "--mapper",

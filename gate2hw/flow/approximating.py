@@ -121,13 +121,9 @@ def load_samples(
             "model: give --samples FILE.npz with x, y, x_validation and y_validation"
         )
     from gate2hw.nn import load_recipe
-    from gate2hw.nn.data import load_dataset
+    from gate2hw.nn.data import load_recipe_data
 
-    folder = find_data_dir(data_dir)
-    folders: list[Path | str] = [recipe.parent, "."]
-    if folder is not None:
-        folders.insert(0, folder)
-    data = load_dataset(load_recipe(recipe).data, folders=folders)
+    data = load_recipe_data(load_recipe(recipe), find_data_dir(data_dir))
     return Samples(data.x_train, data.y_train, data.x_validation, data.y_validation)
 
 

@@ -19,7 +19,7 @@ from gate2hw.rtl.cells import emit_cells, emit_popcounts
 from gate2hw.tools import nextpnr, registry, yosys
 from gate2hw.tools.targets import Target, check_fits, load_target
 
-__all__ = ["LUTS", "Mapper", "cells_of_target", "rtl_of_target", "synth"]
+__all__ = ["Mapper", "cells_of_target", "rtl_of_target", "synth"]
 
 Mapper: TypeAlias = Literal["auto", "gate2hw", "yosys"]
 

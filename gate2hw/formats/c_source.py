@@ -22,6 +22,7 @@ from gate2hw.formats.expressions import ExpressionError, steps_of_shape
 from gate2hw.formats.heads import unit_weights
 from gate2hw.ir.gates import EXPRESSIONS
 from gate2hw.ir.netlist import Head, Netlist
+from gate2hw.ir.source_text import read_source
 from gate2hw.ir.store import atomic_path
 
 __all__ = ["CSource", "load_c", "read_c", "write_c"]
@@ -166,12 +167,7 @@ def equal_groups(n_outputs: int, n_classes: int) -> Head:
 def load_c(path: Path | str) -> CSource:
     """Read a file of difflogic's C; ModelFileError, naming the line, for any other."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ModelFileError(f"{path}: not a C file, it is no UTF-8 text") from error
+    text = read_source(path, "C")
     return _Reader(path, text).read()
 
 

@@ -21,6 +21,7 @@ from gate2hw.formats.heads import unit_weights
 from gate2hw.ir.assemble import Definitions, UnsoundError, assemble
 from gate2hw.ir.gates import TT_A, TT_B, TT_NOT_A, TT_NOT_B, tt_of_name
 from gate2hw.ir.netlist import Head, Netlist
+from gate2hw.ir.source_text import read_source
 from gate2hw.ir.store import atomic_path
 
 __all__ = [
@@ -93,12 +94,7 @@ def _ids(path: Path, values: object, where: str) -> tuple[int, ...]:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise _fail(path, f"cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise _fail(path, "not a JSON file, it is no UTF-8 text") from error
+    text = read_source(path, "JSON")
     try:
         content = json.loads(text)
     except ValueError as error:

@@ -17,6 +17,7 @@ from gate2hw.formats.collector import MAX_FREE_INPUTS, Collector
 from gate2hw.formats.expressions import ExpressionError, steps_of_shape
 from gate2hw.ir.gates import EXPRESSIONS
 from gate2hw.ir.netlist import Names, Netlist
+from gate2hw.ir.source_text import read_source
 from gate2hw.ir.store import atomic_path
 
 __all__ = ["read_verilog", "write_verilog"]
@@ -311,12 +312,7 @@ def read_verilog(path: Path | str) -> Netlist:
     ``y``. Raises ModelFileError, naming the line, for anything else.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ModelFileError(f"{path}: not a Verilog file, it is no UTF-8 text") from error
+    text = read_source(path, "Verilog")
     return _Reader(path, text).read()
 
 

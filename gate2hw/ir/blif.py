@@ -25,6 +25,7 @@ from gate2hw.ir.bliftables import (
 )
 from gate2hw.ir.gates import CONST_0, CONST_1
 from gate2hw.ir.netlist import Names, Netlist
+from gate2hw.ir.source_text import read_source
 from gate2hw.ir.store import atomic_path
 
 __all__ = ["read_blif", "write_blif"]
@@ -303,12 +304,7 @@ def read_blif(path: Path | str) -> Netlist:
     subcircuits, cycles, undefined or twice defined signals, bad covers, and files cut short.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ModelFileError(f"{path}: not a BLIF file, it is no UTF-8 text") from error
+    text = read_source(path, "BLIF")
     try:
         net = _read_plainly(path, text)
     except UnsoundError:

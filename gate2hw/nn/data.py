@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from gate2hw.errors import InputError
 from gate2hw.nn.encoding import Thermometer, choose_thresholds
-from gate2hw.nn.recipe import DataSpec, ThermometerSpec
+from gate2hw.nn.recipe import DataSpec, Recipe, ThermometerSpec
 from gate2hw.nn.sources import RawData, load_source
 
 __all__ = [
     "TEST_FRACTION",
     "Dataset",
     "load_dataset",
+    "load_recipe_data",
     "make_thermometer",
     "smallest_dtype",
     "stratified_split",
@@ -193,6 +194,12 @@ def load_dataset(spec: DataSpec, *, folders: Sequence[Path | str] = (".",)) -> D
         scale=scale,
         offset=offset,
     )
+
+
+def load_recipe_data(recipe: Recipe, data_dir: Path | str | None) -> Dataset:
+    """The data set of `recipe`: files in `data_dir`, else beside the recipe, else here."""
+    folders = [folder for folder in (data_dir, recipe.folder, ".") if folder]
+    return load_dataset(recipe.data, folders=folders)
 
 
 def make_thermometer(data: Dataset, spec: ThermometerSpec) -> Thermometer:

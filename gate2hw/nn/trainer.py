@@ -23,7 +23,7 @@ from gate2hw.errors import InputError
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import Golden, save_golden, save_network, write_text
 from gate2hw.nn.checkpoint import Progress, Sampler, load_checkpoint, save_checkpoint
-from gate2hw.nn.data import Dataset, load_dataset, make_thermometer, smallest_dtype
+from gate2hw.nn.data import Dataset, load_recipe_data, make_thermometer, smallest_dtype
 from gate2hw.nn.discretize import to_network
 from gate2hw.nn.model import LogicModel, build_model
 from gate2hw.nn.recipe import Recipe
@@ -348,8 +348,7 @@ def train(
     """
     out_dir = Path(out_dir)
     target = _device(device)
-    folders = [folder for folder in (data_dir, recipe.folder, ".") if folder]
-    data = load_dataset(recipe.data, folders=folders)
+    data = load_recipe_data(recipe, data_dir)
     run = _Run(recipe, data, out_dir, target)
     write_text(out_dir / "recipe.toml", recipe.to_toml())
     n_elements = _activations(run.model) * run.sampler.batch_size

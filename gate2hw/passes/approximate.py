@@ -22,11 +22,9 @@ import numpy.typing as npt
 from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import node_words
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold
 from gate2hw.passes.head_constants import head_constants
+from gate2hw.passes.normalise import normalise
 from gate2hw.passes.rewrite import substitute
-from gate2hw.passes.strash import strash
 
 __all__ = ["Approximation", "Point", "approximate", "tidy"]
 
@@ -78,11 +76,7 @@ class _Candidates:
 
 def tidy(net: Netlist) -> Netlist:
     """Fold, drop dead gates, merge equal ones, move constants into the bias: to a fixed point."""
-    while True:
-        before = net
-        net = head_constants(dce(fold(strash(fold(net)))))
-        if net is before:
-            return net
+    return head_constants(normalise(net, care="none"))
 
 
 def _cone_sizes(net: Netlist) -> npt.NDArray[np.float64]:

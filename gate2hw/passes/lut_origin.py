@@ -6,32 +6,17 @@ that of a LUT that reads them: they are part of what that one computes.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
 from gate2hw.ir.lutnetlist import LutNetlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import node_words, random_words
+from gate2hw.passes.origins import signatures
 
 __all__ = ["with_origins"]
 
-Words: TypeAlias = npt.NDArray[np.uint64]
-
 N_WORDS = 16
 VALUE_WORDS = 2**24
-
-
-def _signatures(net: Netlist | LutNetlist, words: Words) -> Words:
-    """(n_nodes,) uint64: equal for equal and for complementary functions; 0 for a constant."""
-    rng = np.random.default_rng(0)
-    factor = rng.integers(0, 2**64, size=words.shape[1], dtype=np.uint64) | np.uint64(1)
-    value = node_words(net, words)
-    value ^= np.uint64(0) - (value[:, :1] & np.uint64(1))
-    value ^= value >> np.uint64(29)
-    signature: Words = value @ factor
-    return signature
 
 
 def with_origins(luts: LutNetlist, net: Netlist, *, seed: int = 0) -> LutNetlist:
@@ -46,13 +31,15 @@ def with_origins(luts: LutNetlist, net: Netlist, *, seed: int = 0) -> LutNetlist
     n_words = max(1, min(N_WORDS, VALUE_WORDS // max(net.n_nodes, luts.n_nodes)))
     words = random_words(net, n_words, np.random.default_rng(seed))
     first = net.first_gate
-    theirs, mine = _signatures(net, words)[first:], _signatures(luts, words)[luts.first_gate :]
+    theirs = signatures(node_words(net, words)[first:])
+    mine = signatures(node_words(luts, words)[luts.first_gate :])
     named = np.flatnonzero(net.origin >= 0)
     known, lowest = np.unique(theirs[named], return_index=True)
     lowest = named[lowest]
     place = np.minimum(np.searchsorted(known, mine), max(0, len(known) - 1))
     origin = np.full(luts.n_nodes, -1, np.int64)
     if len(known):
+        # a constant has signature 0 and comes from nowhere
         matched = (known[place] == mine) & (mine != 0)
         origin[luts.first_gate :][matched] = net.origin[lowest[place[matched]]]
     driver, output = luts.outputs >> 1, net.outputs >> 1

@@ -22,8 +22,8 @@ from gate2hw.ir.care import CareSet
 from gate2hw.ir.gates import TT_XOR
 from gate2hw.ir.netlist import Encoder, Head, Names, Netlist
 from gate2hw.ir.simulate import node_words, pack
-from gate2hw.passes.fold import fold
-from gate2hw.passes.strash import strash
+from gate2hw.passes.normalise import normalise
+from gate2hw.passes.proof_window import side_by_side
 
 __all__ = ["Matching", "Patterns", "match", "reduced_outputs"]
 
@@ -40,11 +40,7 @@ _ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 def reduced_outputs(net: Netlist) -> Ints:
     """(O,) int64 output literals after folding and hashing to a fixed point."""
-    while True:
-        before = net
-        net = fold(strash(fold(net)))
-        if net is before:
-            return net.outputs
+    return normalise(net, care="none").outputs
 
 
 def _legal_bits(encoder: Encoder, n_samples: int, rng: np.random.Generator) -> Bits:
@@ -121,24 +117,9 @@ class _Members:
         node = np.concatenate(counted)
         side = np.repeat([0, 1], [len(part) for part in counted])
         shift = np.where((side == 1) & (node >= b.first_gate), a.n_gates, 0)
-        lit = reduced_outputs(_joined(a, b, 2 * (node + shift)))
+        lit = reduced_outputs(side_by_side(a, b, 2 * (node + shift)))
         terms, term = np.unique(np.concatenate([[0], lit >> 1]), return_inverse=True)
         return _Members(node, side, term[1:], lit & 1, len(terms), (0, len(counted[0])))
-
-
-def _joined(a: Netlist, b: Netlist, outputs: Ints) -> Netlist:
-    """A plain circuit of the gates of `a`, then those of `b`, over the same inputs."""
-    columns = [
-        np.where(column >= b.first_gate, column + a.n_gates, column) for column in (b.in0, b.in1)
-    ]
-    return from_columns(
-        a.n_inputs,
-        np.concatenate([a.tt, b.tt]),
-        np.concatenate([a.in0, columns[0]]).astype(np.int32),
-        np.concatenate([a.in1, columns[1]]).astype(np.int32),
-        outputs,
-        block_ptr=np.concatenate([a.level_ptr, a.n_gates + b.level_ptr[1:]]),
-    )
 
 
 @dataclass

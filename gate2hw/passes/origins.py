@@ -17,7 +17,10 @@ Words: TypeAlias = npt.NDArray[np.uint64]
 
 
 def signatures(value: Words, seed: int = 0) -> Words:
-    """(N,) uint64 hashes of the rows of (N, W) values; a row and its complement have the same."""
+    """(N,) uint64 hashes of the rows of (N, W) values; a row and its complement have the same.
+
+    Constant rows have 0.
+    """
     rng = np.random.default_rng(seed)
     factor: Words = rng.integers(0, 2**64, size=(value.shape[1],), dtype=np.uint64) | np.uint64(1)
     result: Words = np.zeros(len(value), np.uint64)

@@ -149,17 +149,20 @@ def joint_windows(
     return Window(left, leaves), Window(right, leaves)
 
 
-def side_by_side(a: Netlist, b: Netlist) -> Netlist:
-    """A plain circuit with the outputs of `a`, then those of `b`, over the same inputs."""
+def side_by_side(a: Netlist, b: Netlist, outputs: Ints | None = None) -> Netlist:
+    """A plain circuit of the gates of `a`, then those of `b`, over the same inputs.
+
+    `outputs` are literals of it; by default the outputs of `a`, then those of `b`.
+    """
     shift = np.arange(b.n_nodes, dtype=np.int64)
     shift[b.first_gate :] += a.n_gates
-    both = np.concatenate([a.outputs, 2 * shift[b.outputs >> 1] + (b.outputs & 1)])
+    if outputs is None:
+        outputs = np.concatenate([a.outputs, 2 * shift[b.outputs >> 1] + (b.outputs & 1)])
     return from_columns(
         a.n_inputs,
         np.concatenate([a.tt, b.tt]),
         np.concatenate([a.in0, shift[b.in0].astype(np.int32)]),
         np.concatenate([a.in1, shift[b.in1].astype(np.int32)]),
-        both,
-        head=Head.none(len(both)),
+        outputs,
         block_ptr=np.concatenate([a.level_ptr, a.n_gates + b.level_ptr[1:]]),
     )

@@ -22,10 +22,9 @@ from gate2hw.ir.layers import GroupSum, Layer, LogicConv, LogicDense, OrPool, Th
 from gate2hw.ir.netlist import Netlist, SiteLayer
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold
-from gate2hw.passes.strash import strash
+from gate2hw.passes.normalise import normalise
 
-__all__ = ["Channels", "Kernels", "Pool", "share_kernels", "simplified"]
+__all__ = ["Channels", "Kernels", "Pool", "share_kernels"]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -101,15 +100,6 @@ class Pool:
     constant: npt.NDArray[np.int8]
 
 
-def simplified(net: Netlist) -> Netlist:
-    """`fold`, `strash` and `dce` to a fixed point."""
-    while True:
-        at_start = net
-        net = dce(strash(dce(fold(net))))
-        if net is at_start:
-            return net
-
-
 def _as_conv(layer: LogicConv | LogicDense) -> LogicConv:
     if isinstance(layer, LogicConv):
         return layer
@@ -166,7 +156,7 @@ def _kernels(name: str, layer: LogicConv | LogicDense, channels: Channels) -> Ke
     flipped, place = np.unique(node[odd], return_inverse=True)
     node[odd] = columns.block(TT_NOT_A, flipped, flipped, np.array(-1))[place]
     roots = tree_gates(columns, conv, node[:, :, None, None], sites)
-    net = simplified(columns.netlist(roots.ravel().astype(np.int64) * 2))
+    net = normalise(columns.netlist(roots.ravel().astype(np.int64) * 2), care="none")
     is_dense = isinstance(layer, LogicDense)
     positions = (conv.output_shape[1], conv.output_shape[2])
     own = SiteLayer(name, n_gates, n_neurons, *((0, 0) if is_dense else positions))

@@ -85,10 +85,17 @@ def ours(raw: Netlist, work: Path, care: str) -> list[dict[str, Any]]:
     rows = []
     for level in LEVELS:
         start = time.perf_counter()
-        net = run_pipeline(raw, level, care=care, output="class").net  # type: ignore[arg-type]
+        outcome = run_pipeline(raw, level, care=care, output="class")  # type: ignore[arg-type]
         gates_s = time.perf_counter() - start
         start = time.perf_counter()
-        luts = map_luts(net, k=4, care=care, effort=min(level, 2))  # type: ignore[arg-type]
+        net, effort = outcome.net, min(level, 2)
+        luts = map_luts(
+            net,
+            k=4,
+            care=care,  # type: ignore[arg-type]
+            effort=effort,
+            starts=outcome.snapshots,
+        )
         luts_s = time.perf_counter() - start
         proofs = prove_passes(raw, level, work, care)
         rows.append(

@@ -84,6 +84,7 @@ def _add_import(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         ".safetensors; gate2hw import net.c --from difflogic -o m/model.safetensors; then "
         "gate2hw compile m -o build/m. A spec: [input] shape, max_value, scale, thresholds, order; "
         "[gates] parametrisation, id_order; [[layers]] op, key, field or window, stride, padding; "
+        "[wiring] seed, connections, device, before (difflogic's, drawn again); "
         "[output] classes, tau, beta, class_names.",
     )
     p.add_argument("file", metavar="FILE", help="the model of another tool")

@@ -93,7 +93,7 @@ class BuildFolder:
             lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise InputError(
-                f"cannot write in {self.path}: {error.strerror}; choose another folder with -o"
+                f"cannot write in {self.path}: {error.strerror}; make room or choose another folder"
             ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.flow.build import LUTS, BuildFolder, Progress
+from gate2hw.flow.comparing import compare_scores
 from gate2hw.flow.gatecloud import PROOF_TIMEOUT_S
+from gate2hw.flow.sharing import prove_start, start_of
 from gate2hw.ir.care import check_care
 from gate2hw.ir.evaluate import evaluate
 from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist
@@ -19,8 +20,6 @@ from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import check_input, classes, random_features, scores
 from gate2hw.ir.store import Golden, load_golden, load_netlist, load_network
-from gate2hw.ir.unroll import unroll
-from gate2hw.passes.alignment import score_difference_form
 from gate2hw.passes.equivalence import Proof, prove_equal
 from gate2hw.passes.manager import run_pipeline
 from gate2hw.rtl import Manifest
@@ -147,36 +146,8 @@ def check_rtl_files(rtl_dir: Path, manifest: Manifest, net: Netlist) -> None:
     manifest.check_files(rtl_dir)
 
 
-def _compare(
-    what: str,
-    expected: npt.NDArray[np.int64],
-    found: npt.NDArray[np.int64],
-    x: npt.NDArray[Any],
-    *,
-    relative: bool = False,
-) -> int:
-    """Number of vectors compared; raises CheckFailedError with the first that differs.
-
-    With `relative` the differences of scores between classes are compared, and the class.
-    """
-    name, given, classes_differ = "scores", expected, np.zeros(len(x), bool)
-    if relative:
-        name = "differences of scores to the first class"
-        classes_differ = classes(expected) != classes(found)
-        given, found = score_difference_form(expected), score_difference_form(found)
-    bad = np.flatnonzero((given != found).any(axis=1) | classes_differ)
-    if len(bad):
-        first = int(bad[0])
-        raise CheckFailedError(
-            f"{what}: {len(bad)} of {len(x)} vectors differ; vector {first}, "
-            f"input {x[first].ravel().tolist()}: expected {name} {given[first].tolist()}, "
-            f"found {found[first].tolist()}"
-        )
-    return len(x)
-
-
 def _check_exact(chain: Chain) -> None:
-    """What a lossy build started from: torch = LogicNetwork = its unrolled netlist."""
+    """What a lossy build started from: torch = LogicNetwork = its netlist before passes."""
     path = chain.folder.path / "golden.npz"
     if not path.is_file():
         return
@@ -184,15 +155,15 @@ def _check_exact(chain: Chain) -> None:
     if golden.digest != network.digest:
         raise InputError(f"{path} belongs to another model than model.safetensors; compile again")
     found = evaluate(network, golden.x)
-    _compare("torch against the exact LogicNetwork", golden.scores, found, golden.x)
-    found = scores(unroll(network), golden.x)
-    _compare("torch against the exact netlist", golden.scores, found, golden.x)
+    compare_scores("torch against the exact LogicNetwork", golden.scores, found, golden.x)
+    found = scores(start_of(network, chain.options["opt_level"]), golden.x)
+    compare_scores("torch against the exact netlist", golden.scores, found, golden.x)
 
 
 def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
-    """torch = LogicNetwork = raw netlist = optimised netlist (= LUTs), on test set and random.
+    """torch = LogicNetwork = netlist before = after passes (= LUTs), on test set and random.
 
-    The stored raw netlist must also be what `unroll` makes of the stored model; a lossy build
+    The stored netlist before passes must also be what the stored model gives; a lossy build
     starts at its approximated netlist, which its own golden file goes with. Scores are
     compared exactly; after the passes of a build whose hardware gives the class alone, the
     differences of scores and the class. The LUTs are compared where the build has them. Returns
@@ -202,8 +173,12 @@ def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
     if chain.is_lossy:
         _check_exact(chain)
     network = None if chain.is_lossy else chain.network
-    if network is not None and unroll(network).content_digest() != raw.content_digest():
-        raise CheckFailedError("netlist_raw.npz is not what the model unrolls to; compile again")
+    if network is not None:
+        fresh = start_of(network, chain.options["opt_level"])
+        if fresh.content_digest() != raw.content_digest():
+            raise CheckFailedError(
+                "netlist_raw.npz is not what the model unrolls to; compile again"
+            )
     later: list[tuple[str, Netlist | LutNetlist]] = [("optimised netlist", chain.net)]
     if chain.luts is not None:
         later.append(("LUT netlist", chain.luts))
@@ -211,22 +186,26 @@ def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
     if golden is not None:
         if network is not None:
             found = evaluate(network, golden.x)
-            _compare("torch against the LogicNetwork", golden.scores, found, golden.x)
+            compare_scores("torch against the LogicNetwork", golden.scores, found, golden.x)
         found = scores(raw, golden.x)
-        n_golden = _compare("torch against the raw netlist", golden.scores, found, golden.x)
+        n_golden = compare_scores(
+            "torch against the netlist before passes", golden.scores, found, golden.x
+        )
         if (classes(found) != golden.classes).any():
             raise CheckFailedError("torch's classes are not the winners of its own scores")
         for name, net in later:
             found, what = scores(net, golden.x), f"torch against the {name}"
-            _compare(what, golden.scores, found, golden.x, relative=chain.relative)
+            compare_scores(what, golden.scores, found, golden.x, relative=chain.relative)
     if raw.encoder is not None and n_random:
         x = random_features(raw.encoder, n_random, np.random.default_rng(1))
         expected = scores(raw, x)
         if network is not None:
-            _compare("LogicNetwork against the raw netlist", evaluate(network, x), expected, x)
+            compare_scores(
+                "LogicNetwork against the netlist before passes", evaluate(network, x), expected, x
+            )
         for name, net in later:
-            what = f"raw netlist against {name}"
-            _compare(what, expected, scores(net, x), x, relative=chain.relative)
+            what = f"netlist before passes against the {name}"
+            compare_scores(what, expected, scores(net, x), x, relative=chain.relative)
     result = {
         "method": "reference simulator",
         "n_golden": n_golden,
@@ -256,8 +235,10 @@ def prove_luts(chain: Chain, work_dir: Path) -> dict[str, Any]:
 def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[str, Any]]:
     """Run the recorded pipeline again, proving every pass; the result must be `netlist.npz`.
 
+    First the step from the unrolled model to the netlist before passes is proved, if there is one.
     Returns one entry for each pass that changed something; `result` is "equivalent" or
-    "undecided". Raises CheckFailedError where a pass is wrong.
+    "undecided" (or "simulated", of a first step too large to be proved). Raises CheckFailedError
+    where a pass is wrong.
     """
 
     options = chain.options
@@ -273,6 +254,9 @@ def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
             relative=chain.relative,
         )
 
+    entries = []
+    if options["opt_level"] and not chain.is_lossy:
+        entries.append(prove_start(chain.network, chain.raw, chain.golden, work_dir, progress))
     outcome = run_pipeline(
         chain.raw,
         options["opt_level"],
@@ -283,7 +267,7 @@ def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
     )
     if outcome.net.content_digest() != chain.net.content_digest():
         raise CheckFailedError("netlist.npz is not what the passes make of netlist_raw.npz")
-    return [
+    entries += [
         {
             "name": record.name,
             "result": record.proof,
@@ -295,3 +279,4 @@ def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
         for record in outcome.records
         if record.changed
     ]
+    return entries

@@ -24,7 +24,7 @@ from gate2hw.ir.store import (
     save_netlist,
     save_network,
 )
-from gate2hw.ir.unroll import encoder_of, unroll
+from gate2hw.ir.unroll import encoder_of, instantiated_gates
 
 if TYPE_CHECKING:
     import torch
@@ -150,6 +150,7 @@ def _compile(
     options: dict[str, Any],
     progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
+    from gate2hw.flow.sharing import started
     from gate2hw.passes.lutmap import effort_for, map_luts
     from gate2hw.passes.manager import run_pipeline
     from gate2hw.passes.pipelines import pipeline
@@ -163,13 +164,15 @@ def _compile(
     _drop_stale(folder)
     progress(0, 5, "unrolling")
     files, golden_reason = _write_model(folder, network, source)
-    raw = root = unroll(network)
-    progress(1, 5, f"optimising {raw.n_gates:,} gates")
-    outcome = run_pipeline(raw, level, care=care, output=options["output"])
+    root, shared = started(network, level)
+    progress(1, 5, f"optimising {root.n_gates:,} gates")
+    outcome = run_pipeline(root, level, care=care, output=options["output"])
+    records = [*shared, *outcome.records]
     lossy: dict[str, Any] | None = None
     if samples is not None:
         root, lossy = _approximated(folder, network, outcome.net, samples, options, progress)
         outcome = run_pipeline(root, level, care=care, output=options["output"])
+        records = [*outcome.records]
         if (folder.path / LOSSY_GOLDEN).is_file():
             files.append(folder.path / LOSSY_GOLDEN)
     net = outcome.net
@@ -179,7 +182,8 @@ def _compile(
     progress(2, 5, f"mapping {net.n_gates:,} gates to LUTs")
     luts = None
     if level:
-        luts = map_luts(net, k=4, care=care, effort=min(level, effort_for(net.n_gates)))
+        effort = min(level, effort_for(net.n_gates))
+        luts = map_luts(net, k=4, care=care, effort=effort, starts=outcome.snapshots)
         save_lutnetlist(folder.path / LUTS, luts)
         files.append(folder.path / LUTS)
     if lossy is not None:
@@ -202,12 +206,12 @@ def _compile(
         "root_digest": root.digest,
         "gates": {
             "unique": network.n_unique_gates,
-            "instantiated": raw.n_gates,
+            "instantiated": instantiated_gates(network),
             "optimised": net.n_gates,
             "depth": net.depth,
         },
         "luts4": None if luts is None else {"luts": luts.n_luts, "depth": luts.depth},
-        "passes": [asdict(record) for record in outcome.records],
+        "passes": [asdict(record) for record in records],
         "inputs": {"total": net.n_inputs, "used": len(net.used_inputs())},
         "approximation": lossy,
         "golden": "golden.npz" if lossy is None else LOSSY_GOLDEN,

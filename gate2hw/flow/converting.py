@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from gate2hw.errors import CheckFailedError, InputError, ToolFailedError, ToolTimeoutError
 from gate2hw.flow.build import Progress, silent
 from gate2hw.formats.circuits import format_of, losses, read_circuit, write_circuit
-from gate2hw.ir.aiger import read_aiger, to_ands, write_aiger
+from gate2hw.ir.aiger import read_aiger, write_aiger
+from gate2hw.ir.ands import to_ands
 from gate2hw.ir.care import CareSet
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.store import load_network
@@ -51,6 +54,8 @@ SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
 """ABC commands tried at each level, spelled out: ``abc -q`` knows no aliases. None is bounded by
 time, so that results do not depend on the machine; one that takes too long is left out."""
 MAX_ROUNDS: Final = {0: 0, 1: 1, 2: 3, 3: 12}
+CROSSED_LEVEL: Final = 3
+"""From this level on the passes start from what ABC made too, and ABC from what they made."""
 
 
 def _read(source: Path | str) -> Netlist:
@@ -154,8 +159,69 @@ def _smallest_aig(
     return start, best, tries
 
 
-def _proof(before: Netlist, after: Netlist, folder: Path, care: CareSet, timeout_s: float) -> Proof:
+def _from_both_sides(
+    net: Netlist, gates: Netlist, level: int, folder: Path, progress: Progress
+) -> tuple[Netlist, Netlist, list[dict[str, Any]]]:
+    """As `_smallest_aig`, the better of two starts: `net`, and the `gates` that the passes made.
+
+    ABC and the passes get stuck in different places: each goes on where the other stopped.
+    """
+    start, best, tries = _smallest_aig(net, level, folder, progress)
+    _, other, more = _smallest_aig(gates, level, folder, progress)
+    return start, min(best, other, key=_size), [*tries, *more]
+
+
+def _smallest_gates(
+    net: Netlist, level: int, care: CareSet, folder: Path, progress: Progress
+) -> tuple[Netlist, Netlist]:
+    """What the passes make of `net`, and the fewest gates, then the least depth, found."""
+    gates = run_pipeline(net, level, care=care, progress=progress).net
+    # ANDs have no origin, and ABC knows no head and no care: only what has none of them goes there
+    if level < CROSSED_LEVEL or net.n_classes or net.sites.layers or net.encoder is not None:
+        return gates, gates
+    _, ands, _ = _from_both_sides(net, gates, level, folder, progress)
+    other = run_pipeline(ands.with_(names=net.names, digest=net.digest), level, care=care).net
+    return gates, min(gates, other, key=_size)
+
+
+def _pass_by_pass(
+    before: Netlist, after: Netlist, folder: Path, level: int, care: CareSet, timeout_s: float
+) -> Proof:
+    """The passes of `level` from `before` to `after`, each proved in `timeout_s`, as one proof."""
+    clock = time.perf_counter()
+    prove = partial(prove_equal, work_dir=folder, timeout_s=timeout_s, care=care)
+    # a pass that is proved wrong is a CheckFailedError of its own
+    outcome = run_pipeline(before, level, care=care, prove=prove)
+    if outcome.net.content_digest() != after.content_digest():
+        raise CheckFailedError("the passes gave another netlist when run again: nothing is written")
+    steps = [record for record in outcome.records if record.changed]
+    open_ = [record for record in steps if record.proof != "equivalent"]
+    told = "; ".join(f"{record.name}: {record.proof_reason}" for record in open_)
+    return Proof(
+        "undecided" if open_ else "equivalent",
+        "abc cec, pass by pass",
+        None,
+        time.perf_counter() - clock,
+        reason=told,
+        coverage=f"each of {len(steps)} passes that changed something proved on its own",
+        n_undecided=len(open_),
+    )
+
+
+def _proof(
+    before: Netlist,
+    after: Netlist,
+    folder: Path,
+    care: CareSet,
+    timeout_s: float,
+    level: int | None = None,
+) -> Proof:
+    """The proof that both are equal, in one or, by the passes of `level`, one pass at a time."""
     proof = prove_equal(before, after, work_dir=folder, timeout_s=timeout_s, care=care)
+    if proof.result == "undecided" and level is not None:
+        whole = proof.reason
+        proof = _pass_by_pass(before, after, folder, level, care, timeout_s)
+        proof = replace(proof, reason=f"{whole}; {proof.reason}".removesuffix("; "))
     if proof.result == "different":
         raise CheckFailedError(
             f"the optimised netlist is not equal to its source, nothing is written: "
@@ -184,8 +250,9 @@ def opt(
     In `mode` ``"gates"`` the cost is two-input gates and `level` 0..3 that of `compile`; in mode
     ``"aiger"`` it is AND nodes, then depth, never more than ABC's ``strash`` of the source has
     (default: ``"aiger"`` for .aig and .aag targets). `care` ``"thermometer"`` lets what the
-    encoder of an .npz rules out be used. Raises CheckFailedError, and writes nothing, where the
-    proof fails or is not found in `timeout_s`; else as `convert`.
+    encoder of an .npz rules out be used. The proof is of the whole or, where that is undecided, of
+    each pass on its own; `proof` in the result says which. Raises CheckFailedError, and writes
+    nothing, where the proof fails or is not found in `timeout_s`; else as `convert`.
     """
     clock = time.perf_counter()
     target = Path(target)
@@ -205,17 +272,28 @@ def opt(
     # beside the target, so that a full disk is found before the work is done
     with scratch_dir(target.resolve().parent, "opt") as folder:
         if mode == "gates":
-            after = run_pipeline(net, level, care=care, progress=progress).net
+            gates, after = _smallest_gates(net, level, care, folder, progress)
+            if after is not gates:
+                proof = prove_equal(net, after, work_dir=folder, timeout_s=timeout_s)
+                # the passes' own way is proved pass by pass where the whole is out of reach
+                after = gates if proof.result == "undecided" else after
             before, proved = net, after
             notes += _ands_note(after, target)
         else:
-            before, proved, result["tries"] = _smallest_aig(_plain(net), level, folder, progress)
+            plain = _plain(net)
+            if level < CROSSED_LEVEL:
+                found = _smallest_aig(plain, level, folder, progress)
+            else:
+                gates = run_pipeline(plain, level, care="none", progress=progress).net
+                found = _from_both_sides(plain, gates, level, folder, progress)
+            before, proved, result["tries"] = found
             after = proved.with_(
                 head=net.head, encoder=net.encoder, names=net.names, digest=net.digest
             )
         progress(0, 1, "proving")
         reference = net if mode == "gates" else _plain(net)
-        proof = _proof(reference, proved, folder, care, timeout_s)
+        steps = level if mode == "gates" else None
+        proof = _proof(reference, proved, folder, care, timeout_s, steps)
         progress(1, 1, "proved")
         write_circuit(after, target)
     keys = ("ands", "depth") if mode == "aiger" else ("gates", "depth")
@@ -225,6 +303,7 @@ def opt(
         "result": proof.result,
         "method": proof.method,
         "coverage": proof.coverage,
+        "reason": proof.reason,
         "time_s": proof.time_s,
     }
     result |= {"notes": notes, "time_s": time.perf_counter() - clock}

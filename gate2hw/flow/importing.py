@@ -15,16 +15,18 @@ from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.formats import plain
 from gate2hw.formats.c_source import load_c
 from gate2hw.formats.circuit_json import circuit_netlist, load_circuit_json
-from gate2hw.formats.difflogic import from_difflogic, from_dwn
+from gate2hw.formats.difflogic import check_drawn, from_difflogic, from_dwn, gate_weights
+from gate2hw.formats.encodings import encoding_of
 from gate2hw.formats.layered import network_of
-from gate2hw.formats.spec import ImportSpec, read_spec
+from gate2hw.formats.spec import DrawSpec, ImportSpec, read_spec
 from gate2hw.formats.tensors import Tensors, read_tensors
 from gate2hw.formats.torchlogix import from_torchlogix, stored_thresholds
+from gate2hw.ir.evaluate import evaluate as of_network
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import classes as winners
-from gate2hw.ir.simulate import random_features, scores
+from gate2hw.ir.simulate import random_features
 from gate2hw.ir.store import save_network
-from gate2hw.ir.unroll import unroll
+from gate2hw.ir.unroll import encoder_of
 
 __all__ = ["Source", "import_model"]
 
@@ -32,6 +34,8 @@ Source: TypeAlias = Literal["torchlogix", "difflogic", "dwn"]
 Evaluator: TypeAlias = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
 
 N_RANDOM: Final = 256
+MAX_VALUES: Final = 1 << 24
+"""Random inputs of a check: samples, and at most so many values in all."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,38 @@ def _from_c(path: Path, spec: ImportSpec) -> _Imported:
     return _Imported(network, evaluate, spec)
 
 
-def _load(path: Path, source: Source, spec: ImportSpec, wiring: Path | None) -> _Imported:
+def _drawn_wiring(tensors: Tensors, spec: ImportSpec, drawn: DrawSpec, is_checked: bool) -> Tensors:
+    """The wiring of difflogic, drawn again; refused where nothing shows that it is the model's."""
+    from gate2hw.nn.replay import draw_again
+
+    if not spec.input.shape:
+        raise InputError("a seed draws wiring over all inputs: give [input] shape in --spec too")
+    n_inputs = len(encoding_of(spec.input, None, spec.input.shape).codes)
+    found = draw_again(
+        n_inputs,
+        [len(weights) for _, weights in gate_weights(tensors)],
+        seed=drawn.seed,
+        connections=drawn.connections,
+        device=drawn.device,
+        before=drawn.before,
+    )
+    # weights tell of all draws before them: those of a GPU of none, a single layer of no wiring
+    if not is_checked and len(found.weights) < 2:
+        raise InputError(
+            "nothing shows that the seed is right, neither weights of a GPU, which are not drawn "
+            "again, nor a single layer: give --check with inputs and outputs of the original"
+        )
+    if not is_checked:
+        check_drawn(tensors, found.weights)
+    return dict(found.wiring)
+
+
+def _load(
+    path: Path, source: Source, spec: ImportSpec, wiring: Path | None, is_checked: bool
+) -> _Imported:
     suffix = path.suffix.lower()
+    if spec.drawn is not None and (source != "difflogic" or suffix == ".c"):
+        raise InputError("[wiring] of a spec belongs to a state dict of difflogic")
     if wiring is not None and (source != "difflogic" or suffix == ".c"):
         raise InputError("--wiring belongs to a state dict of difflogic")
     if suffix == ".json" and source == "torchlogix":
@@ -105,6 +139,10 @@ def _load(path: Path, source: Source, spec: ImportSpec, wiring: Path | None) -> 
         )
     if source == "difflogic":
         side = None if wiring is None else _tensors(wiring)
+        if spec.drawn is not None:
+            if side is not None:
+                raise InputError("the wiring is in --wiring, or drawn by [wiring] seed: not both")
+            side = _drawn_wiring(tensors, spec, spec.drawn, is_checked)
         network = from_difflogic(tensors, side, spec)
         return _Imported(
             network, lambda x: plain.evaluate_difflogic(tensors, side or {}, spec, x), spec
@@ -150,18 +188,19 @@ def _compare(found: npt.NDArray[np.int64], expected: Any, spec: ImportSpec) -> t
 
 def _check(imported: _Imported, check: Path | None, seed: int) -> dict[str, Any]:
     """Compare with the plain evaluator, and with stored outputs; CheckFailedError if unequal."""
-    net = unroll(imported.network)
-    assert net.encoder is not None
-    shape = net.encoder.shape
+    network = imported.network
+    encoder = encoder_of(network.thermometer)
+    shape = encoder.shape
     if check is not None:
         x, expected = _stored(check, imported.spec, shape)
-        if (x < 0).any() or (x > net.encoder.max_value).any():
-            raise InputError(f"{check}: inputs are outside 0..{net.encoder.max_value}")
+        if (x < 0).any() or (x > encoder.max_value).any():
+            raise InputError(f"{check}: inputs are outside 0..{encoder.max_value}")
     else:
         rng = np.random.default_rng(seed)
-        x, expected = random_features(net.encoder, N_RANDOM, rng), None
-        x[0], x[1] = 0, net.encoder.max_value
-    found = scores(net, x)
+        n = max(2, min(N_RANDOM, MAX_VALUES // encoder.n_features))
+        x, expected = random_features(encoder, n, rng), None
+        x[0], x[1] = 0, encoder.max_value
+    found = of_network(network, x)
     result = {"n_samples": len(x), "inputs": "random" if check is None else str(check)}
     pairs = [("the original, evaluated plainly", (found == imported.evaluate(x)).all(axis=1))]
     if expected is not None:
@@ -200,7 +239,7 @@ def import_model(
         spec = read_spec(spec)
     given = spec or ImportSpec()
     side = None if wiring is None else Path(wiring)
-    imported = _load(Path(file), source, given, side)
+    imported = _load(Path(file), source, given, side, check is not None)
     network = imported.network
     checked = _check(imported, None if check is None else Path(check), seed)
     save_network(out, network)

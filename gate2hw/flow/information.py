@@ -6,9 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gate2hw.errors import InputError
+from gate2hw.errors import InputError, ModelFileError
 from gate2hw.flow.compiling import model_path
+from gate2hw.flow.strangers import check_folder, check_known, check_record
 from gate2hw.formats.circuits import FORMATS, read_circuit
+from gate2hw.ir.blif import count_tables
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import Golden, file_kind, load_golden, load_netlist, load_network
@@ -64,17 +66,36 @@ def _golden_facts(golden: Golden) -> dict[str, Any]:
     }
 
 
+def _table_facts(path: Path) -> dict[str, Any]:
+    """Of a BLIF file with tables of more than two inputs: how many there are of each size."""
+    sizes = count_tables(path)
+    if max(sizes, default=0) <= 2:
+        return {}
+    return {
+        "kind": "LUT netlist (BLIF), counted as two-input gates",
+        "tables_by_inputs": dict(sorted(sizes.items())),
+    }
+
+
 def info(file: Path | str) -> dict[str, Any]:
     """Facts about a model, network, netlist or golden file (or a folder that holds a model).
 
-    Netlists of other formats (.aig, .blif, .v, .json, .c, ..) are told by their suffix.
+    Netlists of other formats (.aig, .blif, .v, .json, .c, ..) are told by their suffix. Raises
+    ModelFileError or InputError, saying what the file is, for any other.
     """
     path = Path(file)
     if path.is_dir():
+        check_folder(path)
         path = model_path(path)
     form = FORMATS.get(path.suffix.lower())
     if form is not None and path.suffix.lower() != ".npz":
-        return _netlist_facts(read_circuit(path)) | {"kind": f"netlist ({form.title})"}
+        try:
+            facts = _netlist_facts(read_circuit(path)) | {"kind": f"netlist ({form.title})"}
+        except ModelFileError:
+            check_record(path)
+            raise
+        return facts | (_table_facts(path) if path.suffix.lower() == ".blif" else {})
+    check_known(path)
     match file_kind(path):
         case "network":
             return _network_facts(load_network(path))
@@ -103,11 +124,25 @@ def targets() -> list[dict[str, Any]]:
     return [asdict(target) for target in load_targets()]
 
 
+def _kernels() -> dict[str, str | None]:
+    """Which kernels train on the processor; training, and nothing else, needs torch."""
+    try:
+        from gate2hw.nn import native
+    except ImportError as error:
+        return {"kernels": None, "set": None, "path": None, "reason": str(error)}
+    return native.status()
+
+
 def doctor() -> dict[str, Any]:
-    """State of every external tool, and the one command that gets what is missing."""
+    """State of tools and training kernels, and the one command that gets what is missing."""
     tools = [asdict(status) for status in registry.status()]
     for tool in tools:
         tool["path"] = None if tool["path"] is None else str(tool["path"])
     missing = [tool for tool in tools if not tool["found"] and tool["required"]]
     advice = sorted({tool["how_to_get"] for tool in missing})
-    return {"tools": tools, "complete": not missing, "advice": advice}
+    return {
+        "tools": tools,
+        "kernels": _kernels(),
+        "complete": not missing,
+        "advice": advice,
+    }

@@ -33,6 +33,9 @@ def _checks(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
         simulation[bench], simulation[f"{bench}_reason"] = of(f"verify.{bench}")
     proof, proof_reason = of("verify.proof")
     software, software_reason = of("verify.software")
+    network: dict[str, Any] = {}
+    if "verify.network" in steps:
+        network["network"], network["network_reason"] = of("verify.network")
     post: dict[str, Any] = {}
     post_reasons: dict[str, str] = {}
     for step in steps:
@@ -49,6 +52,7 @@ def _checks(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
     return {
         "software": software,
         "software_reason": software_reason,
+        **network,
         "simulation": simulation,
         "proof": proof,
         "proof_reason": proof_reason,
@@ -115,7 +119,6 @@ def report(out_dir: Path | str) -> dict[str, Any]:
         )
     analysis = analyse(
         network,
-        load_netlist(folder.path / "netlist_raw.npz"),
         load_netlist(folder.path / "netlist.npz"),
         golden,
         folder.path / "history.csv",

@@ -21,6 +21,7 @@ from gate2hw.flow.checks import (
     prove_passes,
 )
 from gate2hw.flow.gatecloud import prove_cells, prove_gates, prove_popcounts
+from gate2hw.flow.sharing import NAME as SHARING
 from gate2hw.flow.synthesis import cells_of_target, rtl_of_target
 from gate2hw.ir.store import file_sha256
 from gate2hw.rtl import Manifest
@@ -88,11 +89,14 @@ def _detail(check: dict[str, Any]) -> str:
         vectors = f"{check['n_vectors']:,} vectors, {check['mismatches']} differ"
         return f"{proved}{check['simulator']}: {vectors}"
     if "passes" in check:
+        told = {entry["name"]: entry["result"] for entry in check["passes"]}
+        what = "kernels simplified once, " if told.pop(SHARING, "") == "equivalent" else ""
         luts = ", the LUT netlist" if "luts" in check else ""
-        return (
-            f"{check['method']}: {len(check['passes'])} passes{luts} and the gate cloud equivalent"
-        )
-    return f"{check['method']}: {check['n_golden']:,} test and {check['n_random']:,} random vectors"
+        text = f"{check['method']}: {what}{len(told)} passes{luts} and the gate cloud equivalent"
+        return text + "".join(f"; {said}" for said in check.get("not_proved", ()))
+    kinds = {"test": check["n_golden"], "random": check["n_random"]}
+    counted = " and ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
+    return f"{check['method']}: {counted} vectors"
 
 
 def _method(passes: list[dict[str, Any]]) -> str:
@@ -106,7 +110,7 @@ def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
     passes = prove_passes(chain, work_dir, progress)
     progress(0, 0, "proving the Verilog gate cloud")
     gates = prove_gates(chain.net, chain.folder.path / "rtl", chain.manifest, work_dir)
-    undecided = [entry for entry in passes if entry["result"] != "equivalent"]
+    undecided = [entry for entry in passes if entry["result"] not in ("equivalent", "simulated")]
     if undecided:
         told = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in undecided)
         names = ", ".join(entry["name"] for entry in undecided)
@@ -115,6 +119,11 @@ def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
         "method": _method(passes),
         "result": "equivalent",
         "passes": passes,
+        "not_proved": [
+            f"{entry['name']} is not proved ({entry['reason']}): {entry['coverage']}"
+            for entry in passes
+            if entry["result"] == "simulated"
+        ],
         "gate_cloud": gates,
         "head": "checked by simulation: scores and class compared bit for bit",
     }
@@ -122,6 +131,19 @@ def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
         progress(0, 0, "proving the LUT netlist")
         result["luts"] = prove_luts(chain, work_dir)
     return result
+
+
+def _links_without_golden(run: _Verifier, key: str, reason: str) -> None:
+    """What torch computed is not known; the model file and its netlists are there all the same."""
+    chain, n_random = run.chain, run.n_random
+    exact = "torch = exact model" if chain.is_lossy else "torch = LogicNetwork"
+    run.skip("verify.software", exact, key, reason)
+    root = "approximated netlist" if chain.is_lossy else "LogicNetwork = netlist before"
+    step, name = "verify.network", f"{root} = after passes"
+    if n_random:
+        run.link(step, name, key, lambda: check_software(chain, n_random))
+    else:
+        run.skip(step, name, key, "no random vectors were asked for, and there are no others")
 
 
 def _generic_links(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> None:
@@ -132,8 +154,7 @@ def _generic_links(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> 
         name = f"{root} = after passes"
         run.link("verify.software", name, key, lambda: check_software(chain, n_random))
     else:
-        check_software(chain, n_random)
-        run.skip("verify.software", root.removesuffix(" before"), key, chain.golden_reason)
+        _links_without_golden(run, key, chain.golden_reason)
     name = "every pass and the Verilog gates proved"
     key = key_of(step="proof", tools=registry.versions(["yosys", "abc"]), **sources_key)
     if proof:
@@ -246,8 +267,9 @@ def verify(
 ) -> dict[str, Any]:
     """Check every link of the chain on exactly the files of the build folder `out_dir`.
 
-    The generic links are: scores of torch's golden file against both netlists, ABC proofs of
-    every pass and of the Verilog gate cloud, and simulation of core and top. With `target`, also
+    The generic links are: scores of torch's golden file against both netlists (without one, those
+    of the LogicNetwork), ABC proofs of the step that simplifies kernels, of every pass and of the
+    Verilog gate cloud, and simulation of core and top. With `target`, also
     that target's RTL and its netlist after synthesis. `links` leaves out a half. A link that
     passed before on the same files is not done again.
 
@@ -278,7 +300,8 @@ def verify(
     rtl_files += (folder.path / "rtl" / "manifest.json",)
     rtl_files += tuple(folder.path / name for name in names if (folder.path / name).is_file())
     run = _Verifier(chain, simulator, n_random, progress, rtl_files)
-    run.n_links = 4 * (links != "target") + (target is not None and links != "generic")
+    n_generic = 4 + (chain.golden_reason is not None)
+    run.n_links = n_generic * (links != "target") + (target is not None and links != "generic")
     if links != "target":
         _generic_links(run, proof, sources_key)
     if target is not None and links != "generic":

@@ -10,7 +10,8 @@ from typing import Final
 from gate2hw.errors import InputError
 from gate2hw.formats.c_source import read_c, write_c
 from gate2hw.formats.circuit_json import read_circuit_json, write_circuit_json
-from gate2hw.formats.verilog import read_verilog, write_verilog
+from gate2hw.formats.verilog import read_verilog
+from gate2hw.formats.verilog_writer import write_verilog
 from gate2hw.ir.aiger import read_aiger, write_aiger
 from gate2hw.ir.blif import read_blif, write_blif
 from gate2hw.ir.netlist import Netlist

@@ -49,14 +49,17 @@ def _integer_thresholds(
     scale = _per_channel(spec.scale, n_channels, "scale")
     offset = _per_channel(spec.offset, n_channels, "offset")
     v = np.arange(spec.max_value + 1, dtype=np.float32)
-    result = np.empty(thresholds.shape, np.int64)
-    for c in range(n_channels):
-        values = v / scale[c] + offset[c]
-        above = values[:, None] > thresholds[c]
+    # channels are often alike: each kind of them once
+    columns = np.column_stack([scale, offset, thresholds])
+    kinds, first, kind = np.unique(columns, axis=0, return_index=True, return_inverse=True)
+    result = np.empty((len(kinds), thresholds.shape[1]), np.int64)
+    for k, (kind_scale, kind_offset, *row) in enumerate(kinds):
+        values = v / kind_scale + kind_offset
+        above = values[:, None] > np.array(row, np.float32)
         if (above[:-1] & ~above[1:]).any():
-            raise InputError(f"channel {c}: the scaled values do not rise")
-        result[c] = (~above).sum(axis=0) - 1
-    return result
+            raise InputError(f"channel {first[k]}: the scaled values do not rise")
+        result[k] = (~above).sum(axis=0) - 1
+    return result[kind.ravel()]
 
 
 def encoding_of(
@@ -82,13 +85,15 @@ def encoding_of(
         raise InputError(f"{thresholds.shape[1]} thresholds of {n_channels * n_positions} values")
     thresholds = np.broadcast_to(thresholds, (n_channels, thresholds.shape[1]))
     integer = _integer_thresholds(spec, thresholds, n_channels)
-    own = [np.unique(row[(row >= 0) & (row < spec.max_value)]) for row in integer]
+    kinds, kind = np.unique(integer, axis=0, return_inverse=True)
+    own = [np.unique(row[(row >= 0) & (row < spec.max_value)]) for row in kinds]
     width = max(1, *(len(row) for row in own))
-    rows = np.empty((n_channels, width), np.int32)
-    for c, row in enumerate(own):
+    rows = np.empty((len(kinds), width), np.int32)
+    for k, row in enumerate(own):
         spare = np.setdiff1d(np.arange(spec.max_value), row)[: width - len(row)]
-        rows[c] = np.sort(np.concatenate([row, spare]))
-    place = np.array([np.searchsorted(rows[c], integer[c]) for c in range(n_channels)])
+        rows[k] = np.sort(np.concatenate([row, spare]))
+    place = np.array([np.searchsorted(rows[k], kinds[k]) for k in range(len(kinds))])
+    rows, place = rows[kind.ravel()], place[kind.ravel()]
     channel = place + width * np.arange(n_channels)[:, None]
     channel = np.where(integer < 0, ONE, np.where(integer >= spec.max_value, ZERO, channel))
     position = np.arange(n_positions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,26 @@ from gate2hw.formats.spec import ImportSpec
 from gate2hw.ir.layers import GroupSum, Layer, LogicConv, LogicDense, OrPool, Shape
 from gate2hw.ir.network import LogicNetwork, chain
 
-__all__ = ["Stack", "whole_beta"]
+__all__ = ["Stack", "inferred_width", "whole_beta"]
+
+MIN_WIDTH: Final = 4096
+WIRES_SHARE: Final = 64
+"""Inputs that are believed in without a spec: this many for each wire of the first layer."""
+
+
+def inferred_width(wiring: npt.NDArray[np.int64], where: str) -> int:
+    """Number of inputs of a first layer that reads `wiring`, input numbers of any shape.
+
+    Files do not hold it; the highest number that is read tells as much as matters. Raises
+    InputError where that would be a network of almost nothing but unread inputs.
+    """
+    width = max(1, 1 + int(wiring.max(initial=0)))
+    if width > max(MIN_WIDTH, WIRES_SHARE * wiring.size):
+        raise InputError(
+            f"{where} reads input {width - 1:,}, but has only {wiring.size:,} wires; if that is "
+            "right, give --spec with [input] shape"
+        )
+    return width
 
 
 def whole_beta(beta: float, where: str) -> int:

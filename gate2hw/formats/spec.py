@@ -19,6 +19,12 @@
     stride = 1
     padding = 0
 
+    [wiring]                       # of difflogic, in place of a file: how torch drew it
+    seed = 0                       # torch.manual_seed before the model was built
+    connections = "random"         # or "unique"
+    device = "cpu"                 # of the model while it was built, or "cuda"
+    before = [60000]               # sizes of what was permuted or split between seed and model
+
     [output]
     classes = 10
     tau = 10.0
@@ -35,18 +41,20 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from gate2hw.errors import InputError, nearest
 
-__all__ = ["ImportSpec", "InputSpec", "LayerSpec", "parse_spec", "read_spec"]
+__all__ = ["DrawSpec", "ImportSpec", "InputSpec", "LayerSpec", "parse_spec", "read_spec"]
 
+MAX_DRAWN: Final = 1 << 26
 ORDERS: Final = ("channel-major", "threshold-major", "interleaved")
 _KEYS: Final = {
-    "": {"input", "gates", "layers", "output"},
+    "": {"input", "gates", "layers", "wiring", "output"},
     "input": {"shape", "max_value", "scale", "offset", "thresholds", "order", "softplus"},
     "gates": {"parametrisation", "id_order"},
     "layers": {"op", "key", "field", "window", "stride", "padding"},
+    "wiring": {"seed", "connections", "device", "before"},
     "output": {"classes", "tau", "beta", "class_names"},
 }
 
@@ -79,6 +87,16 @@ class LayerSpec:
 
 
 @dataclass(frozen=True)
+class DrawSpec:
+    """How the wiring of difflogic was drawn; see the module's text."""
+
+    seed: int
+    connections: Literal["random", "unique"] = "random"
+    device: Literal["cpu", "cuda"] = "cpu"
+    before: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class ImportSpec:
     """All that a spec file says; `classes` 0 and `parametrisation` "" mean not said."""
 
@@ -90,6 +108,7 @@ class ImportSpec:
     tau: float = 1.0
     beta: float = 0.0
     class_names: tuple[str, ...] = ()
+    drawn: DrawSpec | None = None
 
 
 def _is_number(value: object) -> bool:
@@ -182,6 +201,26 @@ class _Parser:
             self.number(table, "softplus", 0.1),
         )
 
+    def drawn(self, content: Mapping[str, Any]) -> DrawSpec | None:
+        if "wiring" not in content:
+            return None
+        table = self.table(content, "wiring")
+        if "seed" not in table:
+            raise self.fail("[wiring] needs the seed")
+        before = table.get("before", [])
+        if not isinstance(before, list) or not all(type(n) is int and n > 0 for n in before):
+            raise self.fail(f"before is {before!r}, not a list of sizes")
+        if sum(before) > MAX_DRAWN:
+            raise self.fail(f"before is {before!r}: more than {MAX_DRAWN:,} numbers to draw")
+        connections = self.one_of(table, "connections", "random", ("random", "unique"))
+        device = self.one_of(table, "device", "cpu", ("cpu", "cuda"))
+        return DrawSpec(
+            self.whole(table, "seed", 0, 0, (1 << 63) - 1),
+            "unique" if connections == "unique" else "random",
+            "cuda" if device == "cuda" else "cpu",
+            tuple(before),
+        )
+
     def layer(self, table: object) -> LayerSpec:
         if not isinstance(table, dict):
             raise self.fail("[[layers]] is no list of tables")
@@ -222,6 +261,7 @@ class _Parser:
             tau,
             self.number(output, "beta", 0.0),
             tuple(names),
+            self.drawn(content),
         )
 
 

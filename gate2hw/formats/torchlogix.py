@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import InputError, ModelFileError
-from gate2hw.formats.foreign_layers import Stack
+from gate2hw.formats.foreign_layers import Stack, inferred_width
 from gate2hw.formats.spec import ImportSpec, LayerSpec
 from gate2hw.formats.tensors import Tensors, finite, prefixes
 from gate2hw.ir.gates import reverse_address
@@ -232,9 +232,8 @@ def from_torchlogix(tensors: Tensors, spec: ImportSpec) -> LogicNetwork:
     if not shape:
         if layers[0].op != "dense":
             raise InputError("a convolution needs to know its input: give [input] shape")
-        # the width is not stored: what is read, or could have been, tells as much as matters
         indices = _indices(tensors, _key(layers[0].key, "connections.indices"), (2, 3))
-        shape = (max(1, int(indices.max()) + 1),)
+        shape = (inferred_width(indices, f"layer {layers[0].key}"),)
     stack = Stack.over(spec, shape, stored_thresholds(tensors, spec))
     for layer in layers:
         match layer.op:

@@ -8,27 +8,24 @@ read bit by bit, the lowest first. Anything clocked, hierarchical or behavioural
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
-from gate2hw.errors import InputError, ModelFileError
+from gate2hw.errors import ModelFileError
 from gate2hw.formats.collector import MAX_FREE_INPUTS, Collector
 from gate2hw.formats.expressions import ExpressionError, steps_of_shape
-from gate2hw.ir.gates import EXPRESSIONS
 from gate2hw.ir.netlist import Names, Netlist
 from gate2hw.ir.source_text import read_source
-from gate2hw.ir.store import atomic_path
 
-__all__ = ["read_verilog", "write_verilog"]
+__all__ = ["KEYWORDS", "SIMPLE", "read_verilog"]
 
-_CHUNK: Final = 1 << 16
 # an escaped name is kept between two marks while the file is taken apart
 _MARK: Final = "\x01"
 _IDENTIFIER: Final = rf"(?:[A-Za-z_][\w$]*|{_MARK}\d+{_MARK})"
 _OPERAND: Final = re.compile(rf"({_IDENTIFIER}(?:\[\d+\])?)", re.ASCII)
 _SPACED_INDEX: Final = re.compile(r"\s*\[\s*(\d+)\s*\]", re.ASCII)
-_SIMPLE: Final = re.compile(r"[A-Za-z_][\w$]*", re.ASCII)
+SIMPLE: Final = re.compile(r"[A-Za-z_][\w$]*", re.ASCII)
 _LVALUE: Final = re.compile(rf"({_IDENTIFIER})(?:\[(\d+)\])?", re.ASCII)
 _CONSTANT: Final = re.compile(r"1'[bBdDhHoO]([01])(?!\w)")
 _SKIPPED: Final = re.compile(
@@ -55,7 +52,7 @@ _PRIMITIVES: Final = {
     "buf": ("", ""),
     "not": ("", "~"),
 }
-_KEYWORDS: Final = frozenset(
+KEYWORDS: Final = frozenset(
     re.findall(
         r"\w+",
         "always and assign begin buf case else end endcase endmodule for function if initial inout"
@@ -96,7 +93,7 @@ class _Reader:
             if not match["escaped"]:
                 return "\n" * match[0].count("\n") or " "
             name = match[0][1:]
-            if _SIMPLE.fullmatch(name) and name not in _KEYWORDS:
+            if SIMPLE.fullmatch(name) and name not in KEYWORDS:
                 return name
             return f"{_MARK}{self.escaped.setdefault(name, len(self.escaped))}{_MARK}"
 
@@ -166,7 +163,7 @@ class _Reader:
         for item in rest.split(","):
             name, equals, value = item.partition("=")
             name = name.strip()
-            if not re.fullmatch(_IDENTIFIER, name, re.ASCII) or name in _KEYWORDS:
+            if not re.fullmatch(_IDENTIFIER, name, re.ASCII) or name in KEYWORDS:
                 raise self.fail(place, f"{name[:40]!r} cannot be declared")
             if kind in ("input", "output"):
                 if name in self.directions:
@@ -301,7 +298,7 @@ class _Reader:
 
 
 def _word_length(body: str) -> int:
-    match = _SIMPLE.match(body)
+    match = SIMPLE.match(body)
     return match.end() if match else 0
 
 
@@ -314,97 +311,3 @@ def read_verilog(path: Path | str) -> Netlist:
     path = Path(path)
     text = read_source(path, "Verilog")
     return _Reader(path, text).read()
-
-
-def _written(name: str, what: str) -> str:
-    """A name as Verilog writes it, escaped where it must be."""
-    if not name or not name.isascii() or not name.isprintable() or " " in name:
-        raise InputError(f"{what} name {name!r} cannot be written to Verilog")
-    is_simple = _SIMPLE.fullmatch(name) is not None and name not in _KEYWORDS
-    return name if is_simple else f"\\{name} "
-
-
-def _grouped(names: Sequence[str]) -> list[tuple[str, int | None]]:
-    """(port, width): runs ``a[0] a[1] ..`` become vectors, all other names scalars (None)."""
-    ports: list[tuple[str, int | None]] = []
-    seen: set[str] = set()
-    at = 0
-    while at < len(names):
-        base, stop = names[at].removesuffix("[0]"), at
-        while stop < len(names) and names[stop] == f"{base}[{stop - at}]":
-            stop += 1
-        if stop == at or base in seen or _SIMPLE.fullmatch(base) is None:
-            base, stop = names[at], at
-        ports.append((base, stop - at if stop > at else None))
-        seen.add(base)
-        at = max(stop, at + 1)
-    return ports
-
-
-def _ports(net: Netlist) -> tuple[list[str], list[str], list[str], str]:
-    """Port declarations, references to inputs and outputs, and a prefix for the gates."""
-    declared: list[str] = []
-    references: list[list[str]] = []
-    used: set[str] = set()
-    for kind, names, letter, size in (
-        ("input", net.names.inputs, "x", net.n_inputs),
-        ("output", net.names.outputs, "y", net.n_outputs),
-    ):
-        bits = [f"{letter}[{i}]" for i in range(size)]
-        references.append([])
-        if not names or list(names) == bits:
-            used.add(letter)
-            declared += [f"{kind} wire [{size - 1}:0] {letter}"] if size else []
-            references[-1] += bits
-            continue
-        for port, width in _grouped(names):
-            if port in used:
-                raise InputError(f"two ports have the name {port!r}, one of them an {kind}")
-            used.add(port)
-            written = _written(port, kind)
-            span = "" if width is None else f"[{width - 1}:0] "
-            declared.append(f"{kind} wire {span}{written}")
-            bits = [written] if width is None else [f"{written}[{i}]" for i in range(width)]
-            references[-1] += bits
-    prefix = "n"
-    while any(name.startswith(prefix) for name in used):
-        prefix += "_"
-    return declared, references[0], references[1], prefix
-
-
-def _lines(net: Netlist, inputs: list[str], outputs: list[str], prefix: str) -> Iterator[str]:
-    first = net.first_gate
-    zero = ["1'b0", *inputs]
-
-    def name(node: int) -> str:
-        return zero[node] if node < first else f"{prefix}{node}"
-
-    templates = [
-        text if text in "01" else re.sub(r"\b([ab])\b", r"{\1}", text) for text in EXPRESSIONS
-    ]
-    templates = [f"1'b{text}" if text in ("0", "1") else text for text in templates]
-    for low in range(0, net.n_gates, _CHUNK):
-        columns = (c[low : low + _CHUNK].tolist() for c in (net.tt, net.in0, net.in1))
-        for node, (tt, a, b) in enumerate(zip(*columns, strict=True), start=first + low):
-            value = templates[tt].format(a=name(a), b=name(b))
-            yield f"  wire {prefix}{node} = {value};\n"
-    for output, literal in zip(outputs, net.outputs.tolist(), strict=True):
-        yield f"  assign {output} = {'~' if literal & 1 else ''}{name(literal >> 1)};\n"
-
-
-def write_verilog(net: Netlist, path: Path | str, *, module: str = "gates") -> None:
-    """Write gates and outputs as one module: every input is a port, used or not.
-
-    Unnamed ports are the vectors ``x`` and ``y``; names that are no identifiers are escaped.
-    (`ir.verilog_gates` writes the gate cloud of a build instead: used inputs only, pipelined.)
-    Raises InputError for names that Verilog cannot hold or that are used twice.
-    """
-    declared, inputs, outputs, prefix = _ports(net)
-
-    def write(file: TextIO) -> None:
-        file.write(f"module {module} (\n  " + ",\n  ".join(declared) + "\n);\n")
-        file.writelines(_lines(net, inputs, outputs, prefix))
-        file.write("endmodule\n")
-
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        write(file)

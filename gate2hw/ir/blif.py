@@ -7,6 +7,7 @@ most significant address bit. Head, encoder, weights and origins of a Netlist ar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
@@ -28,7 +29,7 @@ from gate2hw.ir.netlist import Names, Netlist
 from gate2hw.ir.source_text import read_source
 from gate2hw.ir.store import atomic_path
 
-__all__ = ["read_blif", "write_blif"]
+__all__ = ["count_tables", "read_blif", "write_blif"]
 
 CHUNK = 1 << 16
 
@@ -295,6 +296,12 @@ def _read_plainly(path: Path, text: str) -> Netlist | None:
     model.read(_logical_lines(text[:start]), whole=False)
     tables = read_plain_tables(text, start, model.signals)
     return None if tables is None else model.netlist(tables.columns, tables.n_hidden)
+
+
+def count_tables(path: Path | str) -> dict[int, int]:
+    """Tables (``.names``) of a BLIF file by their number of inputs; what is in them is not read."""
+    lines = _logical_lines(read_source(Path(path), "BLIF"))
+    return dict(Counter(len(line.split()) - 2 for _, line in lines if line.startswith(".names ")))
 
 
 def read_blif(path: Path | str) -> Netlist:

@@ -73,7 +73,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(
-            f"cannot write {path}: {reason}; choose another folder with -o, or make room"
+            f"cannot write {path}: {reason}; choose another folder, or make room"
         ) from error
     finally:
         with suppress(OSError):  # below a file, or with too long a name, it never existed

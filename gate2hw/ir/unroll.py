@@ -7,7 +7,11 @@ loops run over layers, tree levels and gates of one tree, never over positions o
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from gate2hw.ir.columns import Columns, Nodes, table_gates, tree_gates
 from gate2hw.ir.gates import TT_OR
@@ -15,7 +19,7 @@ from gate2hw.ir.layers import GroupSum, LogicConv, LogicDense, OrPool, Thermomet
 from gate2hw.ir.netlist import Encoder, Head, Names, Netlist, SiteLayer
 from gate2hw.ir.network import LogicNetwork
 
-__all__ = ["encoder_of", "instantiated_gates", "unroll"]
+__all__ = ["Census", "census", "encoder_of", "instantiated_gates", "unroll"]
 
 
 def encoder_of(thermometer: Thermometer) -> Encoder:
@@ -79,6 +83,21 @@ def _dense(columns: Columns, name: str, layer: LogicDense, nodes: Nodes) -> Node
     return table_gates(columns, layer.tables, inputs, site)
 
 
+def _unroll(columns: Columns, network: LogicNetwork, nodes: Nodes) -> Nodes:
+    """Append the gates of all layers; `nodes` are those of the thermometer's bits, in its shape."""
+    for name, layer in network.layers():
+        match layer:
+            case LogicConv():
+                nodes = _conv(columns, name, layer, nodes)
+            case OrPool():
+                nodes = _pool(columns, name, layer, nodes)
+            case LogicDense():
+                nodes = _dense(columns, name, layer, nodes)
+            case Thermometer() | GroupSum():
+                pass
+    return nodes
+
+
 def unroll(network: LogicNetwork) -> Netlist:
     """Return the raw netlist of `network`: instantiated gates, nothing optimised.
 
@@ -90,17 +109,8 @@ def unroll(network: LogicNetwork) -> Netlist:
     encoder = encoder_of(thermometer)
     n_inputs = len(encoder.feature)
     columns = Columns(1 + n_inputs)
-    nodes = np.arange(1, 1 + n_inputs, dtype=np.int32).reshape(thermometer.output_shape)
-    for name, layer in network.layers():
-        match layer:
-            case LogicConv():
-                nodes = _conv(columns, name, layer, nodes)
-            case OrPool():
-                nodes = _pool(columns, name, layer, nodes)
-            case LogicDense():
-                nodes = _dense(columns, name, layer, nodes)
-            case Thermometer() | GroupSum():
-                pass
+    bits = np.arange(1, 1 + n_inputs, dtype=np.int32).reshape(thermometer.output_shape)
+    nodes = _unroll(columns, network, bits)
     outputs = nodes.ravel().astype(np.int64) * 2
     head = Head(
         groups.group_ptr, np.ones(len(outputs), np.int32), np.zeros(groups.n_classes, np.int64)
@@ -112,6 +122,73 @@ def unroll(network: LogicNetwork) -> Netlist:
         names=Names(classes=network.class_names),
         digest=network.digest,
     )
+
+
+@dataclass(frozen=True)
+class Census:
+    """The gates that `unroll` would make, counted.
+
+    `by_layer` is gates by the name of their layer, `by_function` (16,) int64 by table, `by_level`
+    (L,) int64 by level, lowest first. `n_outputs` counts the bits that the popcounts add.
+    """
+
+    by_layer: dict[str, int]
+    by_function: npt.NDArray[np.int64]
+    by_level: npt.NDArray[np.int64]
+    n_outputs: int
+
+    @property
+    def n_gates(self) -> int:
+        """How many gates there are."""
+        return int(self.by_function.sum())
+
+    @property
+    def depth(self) -> int:
+        """How many levels there are."""
+        return len(self.by_level)
+
+
+@dataclass
+class _Counter(Columns):
+    """Columns that keep no gate: what stands for a node is its level."""
+
+    by_layer: dict[str, int] = field(default_factory=dict)
+    by_function: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(16, np.int64))
+    by_level: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def block(
+        self, tt: npt.ArrayLike, a: npt.NDArray[Any], b: npt.NDArray[Any], site: npt.NDArray[Any]
+    ) -> Nodes:
+        tables = np.asarray(tt, np.uint8)
+        level: Nodes = np.maximum(a, b) + np.int32(1)
+        shape = np.broadcast_shapes(tables.shape, level.shape)
+        size = int(np.prod(shape, dtype=np.int64))
+        if size:
+            of_block = np.bincount(level.ravel()) * (size // level.size)
+            self.by_level = np.pad(self.by_level, (0, max(0, len(of_block) - len(self.by_level))))
+            self.by_level[: len(of_block)] += of_block
+            counts = np.bincount(tables.ravel(), minlength=16)
+            self.by_function += counts * (size // tables.size)
+            self.by_layer[self.sites[-1].name] += size
+        return np.broadcast_to(level, shape)
+
+    def new_sites(self, layer: SiteLayer) -> npt.NDArray[np.int32]:
+        self.sites.append(layer)
+        self.by_layer[layer.name] = 0
+        shape = (layer.gates, layer.kernels, max(1, layer.rows), max(1, layer.columns))
+        return np.broadcast_to(np.int32(0), shape)
+
+
+def census(network: LogicNetwork) -> Census:
+    """Count what `unroll` would make of `network`, without making it.
+
+    Memory is that of the widest layer, 4 bytes for each signal that its gates read. Raises IRError
+    where the network breaks a rule.
+    """
+    network.verify()
+    counter = _Counter(1)
+    outputs = _unroll(counter, network, np.zeros(network.thermometer.output_shape, np.int32))
+    return Census(counter.by_layer, counter.by_function, counter.by_level[1:], outputs.size)
 
 
 def instantiated_gates(network: LogicNetwork) -> int:

@@ -7,7 +7,8 @@ here. Nothing of a guess is trusted; a wrong one can only fail to prove. Three g
 1. Equal heads: output i of one side is output i of the other.
 2. Popcount constants have moved into a bias: outputs that each side on its own reduces to a
    constant are that constant, the others pair up class by class in order.
-3. Anything else (`matching`): signals merged, dropped, reordered, counted complemented.
+3. Anything else (`matching`): signals merged, dropped, reordered, counted complemented. What is
+   equal by structure is known, or what the caller has a better means to tell.
 
 A guess that simulation contradicts is passed over. With `relative` only the differences of scores
 between classes must be equal, as where nothing but the class leaves the core.
@@ -23,7 +24,7 @@ import numpy.typing as npt
 
 from gate2hw.ir.care import CareSet
 from gate2hw.ir.netlist import Head, Netlist
-from gate2hw.passes.matching import Patterns, match
+from gate2hw.passes.matching import Patterns, Reduce, match
 from gate2hw.passes.matching import reduced_outputs as _reduced_outputs
 
 __all__ = ["Alignment", "align", "score_difference_form"]
@@ -97,6 +98,7 @@ def align(
     care: CareSet = "thermometer",
     patterns: Bits | None = None,
     may_extend: bool = False,
+    reduce: Reduce = _reduced_outputs,
 ) -> Alignment | None:
     """Obligations that imply equal scores (or outputs) of `a` and `b`; None if none were found.
 
@@ -104,7 +106,8 @@ def align(
     legal codes of the encoder, if there is one, unless `care` is ``"none"``; `patterns`
     (N, n_inputs) bool are more inputs to tell signals apart by, such as the counter-examples of
     an obligation that failed. Only with `may_extend` are XOR gates added, that is, `net_a` and
-    `net_b` others than the two netlists.
+    `net_b` others than the two netlists. `reduce` says which of the signals that the heads count
+    are equal, for guess 3.
     """
     in_place = Alignment(a.outputs, b.outputs, a, b) if _same_head(a.head, b.head) else None
     if a.n_classes == 0 or a.n_classes != b.n_classes:
@@ -113,7 +116,7 @@ def align(
     guess = in_place or _in_order(a, b, relative=relative)
     if guess is not None and inputs.agree(a, guess.a, b, guess.b):
         return guess
-    matched = match(a, b, inputs, relative=relative)
+    matched = match(a, b, inputs, relative=relative, reduce=reduce)
     if matched is None:
         return guess
     found = Alignment(*matched)

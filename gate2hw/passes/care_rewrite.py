@@ -9,19 +9,21 @@ legal codes, so rewrites cannot disturb each other.
 
 from __future__ import annotations
 
+from functools import partial
+
 from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.netlist import Encoder, Netlist
 from gate2hw.passes.bounds import Bounds
 from gate2hw.passes.dce import dce
 from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.rewrite import blocks
+from gate2hw.passes.rewrite import blocks, until_same
 from gate2hw.passes.window import Nodes, resolve, settle, stays
 
 __all__ = ["care_rewrite"]
 
 
 def _sweep(net: Netlist, encoder: Encoder) -> Netlist:
-    """One sweep from the inputs up; the same object if nothing changed."""
+    """One sweep from the inputs up, without dead gates; the same object if nothing changed."""
     nodes = Nodes(net)
     bounds = Bounds(encoder, net.n_nodes)
     for start, stop in blocks(net):
@@ -31,7 +33,8 @@ def _sweep(net: Netlist, encoder: Encoder) -> Netlist:
         bounds.learn(
             gate, nodes.tt[gate], nodes.leaf0[gate], nodes.leaf1[gate], nodes.possible[gate]
         )
-    return nodes.finish()
+    result = nodes.finish()
+    return net if result is net else dce(result)
 
 
 def care_rewrite(net: Netlist, *, care: CareSet = "thermometer") -> Netlist:
@@ -42,10 +45,5 @@ def care_rewrite(net: Netlist, *, care: CareSet = "thermometer") -> Netlist:
     """
     if check_care(care) == "none" or net.encoder is None:
         return net
-    encoder = net.encoder
-    net = net if is_normal(net) else fold(net)
-    while True:
-        result = _sweep(net, encoder)
-        if result is net:
-            return net
-        net = dce(result)
+    start = net if is_normal(net) else fold(net)
+    return until_same(partial(_sweep, encoder=net.encoder), start)

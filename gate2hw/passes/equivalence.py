@@ -21,9 +21,11 @@ from gate2hw.ir.care import CareSet, check_care, legalised
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import pack, scores_of_bits, simulate, unpack
 from gate2hw.passes.alignment import Alignment, align, score_difference_form
+from gate2hw.passes.matching import reduced_outputs
 from gate2hw.passes.proof_parts import prove_parts
 from gate2hw.passes.proof_vectors import draw_words, features_of, first_difference, legal_code
 from gate2hw.passes.proof_window import side_by_side
+from gate2hw.passes.sat_pairs import swept_outputs
 from gate2hw.tools.abc import CecResult, cec, run_script
 
 __all__ = ["Proof", "prove_equal"]
@@ -131,6 +133,7 @@ class _Comparison:
         self.care, self.relative = care, relative
         self.clock = time.perf_counter()
         self.patterns: Bits = np.zeros((0, a.n_inputs), bool)
+        self.swept: Ints | None = None
 
     def verdict(
         self,
@@ -184,6 +187,22 @@ class _Comparison:
         same: Bits = left == right
         return same
 
+    def sweep(self, joint: Netlist) -> Ints:
+        """(O,) int64 output literals after SAT sweeping; by structure alone where that takes long.
+
+        What this says is a guess as any other: it becomes an obligation.
+        """
+        if self.swept is None:
+            if joint.n_gates > WHOLE_GATES or self.is_late():
+                return reduced_outputs(joint)
+            try:
+                self.swept = swept_outputs(
+                    joint.with_(encoder=self.a.encoder), care=self.care, timeout_s=self.left_s
+                )
+            except ToolTimeoutError:
+                return reduced_outputs(joint)
+        return self.swept
+
     def run(self) -> Proof:
         rng = np.random.default_rng(self.seed)
         words = draw_words(self.a, self.care, N_WORDS, rng)
@@ -193,7 +212,7 @@ class _Comparison:
             return self.verdict("different", "random simulation", example=bits[bad[0]])
         self.work_dir.mkdir(parents=True, exist_ok=True)
         proof = None
-        for _ in range(_MOST_ALIGNMENTS):
+        for number in range(_MOST_ALIGNMENTS):
             known = len(self.patterns)
             alignment = align(
                 self.a,
@@ -202,9 +221,12 @@ class _Comparison:
                 care=self.care,
                 patterns=self.patterns if known else None,
                 may_extend=True,
+                reduce=self.sweep if number else reduced_outputs,
             )
             if alignment is None:
-                break
+                if number:
+                    break
+                continue
             proof = self._prove(alignment)
             if len(self.patterns) == known:
                 return proof

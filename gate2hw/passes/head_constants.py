@@ -8,16 +8,33 @@ here the bias is part of the netlist.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
+from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Head, Netlist
 
-__all__ = ["head_constants"]
+__all__ = ["head_constants", "moved_bias"]
+
+Ints = npt.NDArray[np.int64]
+_BIASES = np.iinfo(np.int64)
+
+
+def moved_bias(bias: Ints, moved: Ints) -> Ints:
+    """(C,) int64 ``bias + moved``; InputError where a class needs more than 64 bits for it."""
+    exact = [int(b) + int(m) for b, m in zip(bias, moved, strict=True)]
+    for number, value in enumerate(exact):
+        if not _BIASES.min <= value <= _BIASES.max:
+            raise InputError(
+                f"the bias of class {number} becomes {value}, which does not fit 64 bits; "
+                "take the same amount off all biases"
+            )
+    return np.array(exact, np.int64)
 
 
 def head_constants(net: Netlist) -> Netlist:
     """Return `net` without constant outputs; the same object if none are, or without classes.
 
-    A class may be left with its bias alone.
+    A class may be left with its bias alone. Raises InputError where a bias does not fit 64 bits.
     """
     is_constant = net.outputs <= 1
     if net.n_classes == 0 or not is_constant.any():
@@ -36,7 +53,7 @@ def head_constants(net: Netlist) -> Netlist:
         head=Head(
             position[head.group_ptr],
             head.weight[keep],
-            head.bias + total[head.group_ptr[1:]] - total[head.group_ptr[:-1]],
+            moved_bias(head.bias, total[head.group_ptr[1:]] - total[head.group_ptr[:-1]]),
         ),
         names=names,
     )

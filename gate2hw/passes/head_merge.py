@@ -25,12 +25,13 @@ import numpy.typing as npt
 
 from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Head, Netlist
+from gate2hw.passes.head_constants import moved_bias
 
 __all__ = ["digit_count", "head_merge"]
 
 Ints = npt.NDArray[np.int64]
 
-_MAX_WEIGHT = 2**31 - 1
+_WEIGHTS = np.iinfo(np.int32)
 
 
 def digit_count(weight: npt.NDArray[Any]) -> Ints:
@@ -50,10 +51,11 @@ def digit_count(weight: npt.NDArray[Any]) -> Ints:
 
 @dataclass(frozen=True)
 class _Form:
-    """Scores as an affine form: `weight` (T,) of `node` (T,) in class `cls` (T,), `bias` (C,).
+    """Scores as an affine form: `weight` (T,) of `node` (T,) in class `cls` (T,).
 
-    Sorted by node, then class; no weight is 0. `place` (T,) is the first output that counted the
-    node in that class, `inverted` (T,) whether it did so complemented.
+    `moved` (C,) is what goes into the biases for that. Sorted by node, then class; no weight is 0.
+    `place` (T,) is the first output that counted the node in that class, `inverted` (T,) whether it
+    did so complemented.
     """
 
     node: Ints
@@ -61,7 +63,7 @@ class _Form:
     weight: Ints
     place: Ints
     inverted: Ints
-    bias: Ints
+    moved: Ints
 
 
 def _affine_form(net: Netlist) -> _Form:
@@ -69,8 +71,8 @@ def _affine_form(net: Netlist) -> _Form:
     cls = np.repeat(np.arange(net.n_classes), np.diff(head.group_ptr))
     node, inverted = net.outputs >> 1, net.outputs & 1
     weight = head.weight.astype(np.int64)
-    bias = head.bias.copy()
-    np.add.at(bias, cls, weight * inverted)
+    moved = np.zeros(net.n_classes, np.int64)
+    np.add.at(moved, cls, weight * inverted)
     key = node * net.n_classes + cls
     unique, place, member = np.unique(key, return_index=True, return_inverse=True)
     total = np.zeros(len(unique), np.int64)
@@ -78,7 +80,7 @@ def _affine_form(net: Netlist) -> _Form:
     keep = (total != 0) & (unique >= net.n_classes)
     node, cls = np.divmod(unique[keep], net.n_classes)
     place = place[keep]
-    return _Form(node, cls, total[keep], place, inverted[place], bias)
+    return _Form(node, cls, total[keep], place, inverted[place], moved)
 
 
 def _best_shift(table: Ints) -> Ints:
@@ -143,19 +145,22 @@ def _shifted(form: _Form, n_classes: int) -> _Form:
     joined = [np.concatenate([old[~mine], new]) for old, new in columns]
     order = np.lexsort((joined[1], joined[0]))
     node, cls, weight, first_place, inverted = (column[order] for column in joined)
-    return _Form(node, cls, weight, first_place, inverted, form.bias)
+    return _Form(node, cls, weight, first_place, inverted, form.moved)
 
 
 def _polarity(form: _Form) -> Ints:
     """(T,) int64: 1 where a node is counted complemented; the same in all classes.
 
     The polarity is the one that leaves fewer negative weights; of two equally good ones, the one
-    that the first output has. A node read in both polarities could cost an inverter.
+    that the first output has; but for -2**31, which has no positive twin of 32 bits. A node read in
+    both polarities could cost an inverter.
     """
     _, first, row = np.unique(form.node, return_index=True, return_inverse=True)
     vote = np.zeros(len(first), np.int64)
     np.add.at(vote, row, np.sign(form.weight))
     inverted = np.where(vote == 0, form.inverted[first], vote < 0).astype(np.int64)
+    inverted[row[form.weight == _WEIGHTS.min]] = 0
+    inverted[row[form.weight == -int(_WEIGHTS.min)]] = 1
     return inverted[row]
 
 
@@ -165,7 +170,7 @@ def head_merge(net: Netlist, *, output: Literal["class", "scores"]) -> Netlist:
     With ``output="scores"`` every score stays what it is. With ``"class"`` all scores of a sample
     may change by the same amount, so that class and ties stay. The order of outputs follows their
     first use. Returns the same object where nothing changes, or without classes. Raises InputError
-    where a merged weight does not fit 32 bits.
+    where a merged weight does not fit 32 bits, or a bias 64.
     """
     if net.n_classes == 0:
         return net
@@ -174,10 +179,12 @@ def head_merge(net: Netlist, *, output: Literal["class", "scores"]) -> Netlist:
         form = _shifted(form, net.n_classes)
     inverted = _polarity(form)
     weight = np.where(inverted == 1, -form.weight, form.weight)
-    bias = form.bias.copy()
-    np.add.at(bias, form.cls, np.where(inverted == 1, form.weight, 0))
-    if len(weight) and int(np.abs(weight).max()) > _MAX_WEIGHT:
-        bad = int(np.abs(weight).argmax())
+    moved = form.moved.copy()
+    np.add.at(moved, form.cls, np.where(inverted == 1, form.weight, 0))
+    bias = moved_bias(net.head.bias, moved)
+    too_large = np.flatnonzero((weight < _WEIGHTS.min) | (weight > _WEIGHTS.max))
+    if len(too_large):
+        bad = too_large[0]
         raise InputError(
             f"class {form.cls[bad]} counts node {form.node[bad]} with weight {weight[bad]}, which "
             "does not fit 32 bits; use fewer copies of one output"

@@ -10,10 +10,19 @@ from __future__ import annotations
 from gate2hw.ir.netlist import Netlist
 from gate2hw.passes.dce import dce
 from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.rewrite import blocks
+from gate2hw.passes.rewrite import blocks, until_same
 from gate2hw.passes.window import Nodes, resolve, settle
 
 __all__ = ["lookthrough"]
+
+
+def _once(net: Netlist) -> Netlist:
+    """One look at all gates, without dead gates after; the same object if nothing changed."""
+    nodes = Nodes(net)
+    for start, stop in blocks(net):
+        settle(nodes, resolve(nodes, start, stop))
+    result = nodes.finish()
+    return net if result is net else dce(result)
 
 
 def lookthrough(net: Netlist) -> Netlist:
@@ -22,12 +31,4 @@ def lookthrough(net: Netlist) -> Netlist:
     The same object if nothing changed. Never more gates or levels; repeated until nothing changes
     (merging equal gates, `strash`, may open more). Dead gates are removed where gates changed.
     """
-    net = net if is_normal(net) else fold(net)
-    while True:
-        nodes = Nodes(net)
-        for start, stop in blocks(net):
-            settle(nodes, resolve(nodes, start, stop))
-        result = nodes.finish()
-        if result is net:
-            return net
-        net = dce(result)
+    return until_same(_once, net if is_normal(net) else fold(net))

@@ -1,76 +1,62 @@
 """map_luts: a Netlist covered by LUTs, as few as ABC and the encoder's guarantees allow.
 
-Several ways of restructuring and covering are tried, each result is simulated against the netlist,
-and the one with the fewest LUTs (then levels) is kept; the plain structural mapping is always among
-them. With the care set of the encoder, gates are first resubstituted behind a prefix that makes
-exactly the legal codes (`ir.care.legalised`); a legal code is its own preimage, so the prefix
-itself drops away and is never counted.
+Several ways of restructuring and covering are tried (`lut_search`), on the netlist itself and on
+other structures of it (`lut_starts`), each result is simulated against the netlist, and the one
+with the fewest LUTs (then levels) is kept; the plain structural mapping is always among them. With
+the care set of the encoder, gates are first resubstituted behind a prefix that makes exactly the
+legal codes (`ir.care.legalised`); a legal code is its own preimage, so the prefix itself drops away
+and is never counted.
 """
 
 from __future__ import annotations
 
-import re
+import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from threading import Lock
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError, InputError, ToolFailedError, ToolTimeoutError
-from gate2hw.ir.aiger import write_aiger
-from gate2hw.ir.care import CareSet, check_care, legalised
-from gate2hw.ir.lutblif import read_lut_blif, write_lut_blif
+from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.lutnetlist import LutNetlist, from_netlist, to_netlist
 from gate2hw.ir.luttables import simplified
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import random_words, simulate, unpack
-from gate2hw.passes import lut_scripts
 from gate2hw.passes.equivalence import Proof, prove_equal
 from gate2hw.passes.lut_expand import expand
 from gate2hw.passes.lut_origin import with_origins
-from gate2hw.tools.abc import run_script
-from gate2hw.tools.run import failure
+from gate2hw.passes.lut_search import EFFORTS, FAST_GATES, Search, Trial
+from gate2hw.passes.lut_starts import located
+from gate2hw.tools.run import stop_all
 
 __all__ = ["EFFORTS", "Mapping", "Trial", "check_mapping", "effort_for", "map_luts", "search"]
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 
-EFFORTS: Final = (0, 1, 2, 3)
-MAX_EFFORT: Final = EFFORTS[-1]
 MIN_K, MAX_K = 3, 6
-EXTRA_LEVELS: Final = 2
-"""Levels beyond the plain depth-optimal mapping that fewer LUTs may cost, if no bound is given."""
-MISSED: Final = "target required times"
-"""What ABC complains of where a structure is deeper than its bound on levels."""
-CHECK_WORDS = 8
-VALUE_WORDS = 2**25
-_LEAST_S: Final = 1.0
 _EFFORT_GATES: Final = (30_000, 15_000, 4_000)
-_MAX_ROUNDS: Final = 6
-MAX_IDLE: Final = 2
-FAST_GATES: Final = 100_000
-"""Beyond, one plain mapping of fewer cuts within the bound, nearly as small, is made."""
+PROBE_SLACK: Final = 1.01
+"""A start whose probe takes more LUTs than this times the least of those before is given up."""
+_N_THREADS: Final = 2
 
-
-@dataclass(frozen=True)
-class Trial:
-    """One mapping that was tried; `n_luts`, `depth` are None where it gave none, for `reason`."""
-
-    name: str
-    n_luts: int | None
-    depth: int | None
-    time_s: float
-    reason: str = ""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Mapping:
     """The best mapping found, all that were tried, and the bound on its depth.
 
-    `optimal_depth` is that of the plain depth-optimal mapping (ABC ``&kf -K k``).
+    `start` is the number of the structure that it was made of: 0 the netlist itself, n the n-th of
+    the other starts. `optimal_depth` is the depth of a plain mapping of that structure for depth
+    (ABC ``&kf -K k``): as low as its cuts go, not the least of all circuits of that function.
+    `depth_bound` is what was allowed, and is that plus EXTRA_LEVELS unless it was given.
     """
 
     luts: LutNetlist
@@ -78,6 +64,20 @@ class Mapping:
     optimal_depth: int
     depth_bound: int
     time_s: float
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What `search` was asked for, checked; `deadline` is of `time.monotonic`."""
+
+    k: int
+    care: CareSet
+    effort: int
+    max_depth: int | None
+    starts: tuple[Netlist, ...]
+    deadline: float
+    progress: Progress
 
 
 def effort_for(n_gates: int) -> int:
@@ -85,161 +85,163 @@ def effort_for(n_gates: int) -> int:
     return sum(n_gates <= limit for limit in _EFFORT_GATES)
 
 
-class _Search:
-    """The best so far, a folder for ABC, and the time that is left."""
+def _each(work: Callable[[Search], _T], searches: Iterable[Search]) -> list[_T]:
+    """``work(search)`` of each, two at a time; the first error is raised after all have ended."""
+    chosen = list(searches)
+    n_threads = min(_N_THREADS, os.cpu_count() or 1, len(chosen))
+    if n_threads < 2:
+        return [work(one) for one in chosen]
+    with ThreadPoolExecutor(max_workers=n_threads) as pool:
+        try:
+            return [job.result() for job in [pool.submit(work, one) for one in chosen]]
+        except KeyboardInterrupt:
+            stop_all()
+            raise
 
-    def __init__(
-        self,
-        net: Netlist,
-        k: int,
-        care: CareSet,
-        folder: Path,
-        deadline: float,
-        progress: Progress,
-        n_steps: int,
-    ) -> None:
-        self.net, self.k, self.care = net, k, care
-        self.folder, self.deadline = folder, deadline
-        self.progress, self.n_steps = progress, n_steps
-        self.best: LutNetlist | None = None
-        self.optimal_depth = self.depth_bound = 0
-        self.trials: list[Trial] = []
-        n_words = max(1, min(CHECK_WORDS, VALUE_WORDS // net.n_nodes))
-        given = net if care == "thermometer" else net.with_(encoder=None)
-        self.words = random_words(given, n_words, np.random.default_rng(0))
-        self.expected = simulate(net, self.words)
 
-    @property
-    def left_s(self) -> float:
-        return self.deadline - time.monotonic()
+@dataclass(frozen=True)
+class _Start:
+    """A structure to map, each signal that is one of its outputs once and uncomplemented.
 
-    def abc(self, source: str, commands: Sequence[str], *, k: int, care: CareSet) -> LutNetlist:
-        """Run `commands` on file `source` of the folder and read the LUT network that they leave.
+    ABC would build a LUT for each output also where several are one signal, and what it finds
+    depends on their order: so a netlist is mapped here as it is on its own, whatever it is a start
+    for. Output o of the netlist that is wanted is output ``place[o]`` of `like` and of `gates`,
+    which is `like` simplified, complemented where ``flip[o]``. `number` is 0 for that netlist
+    itself.
+    """
 
-        Raises CheckFailedError where it does not compute what the netlist does.
-        """
-        out = self.folder / "out.blif"
-        run_script(
-            [f"read {source}", *commands, "write_blif out.blif"],
-            inputs={source: self.folder / source},
-            outputs={"out.blif": out},
-            timeout_s=max(_LEAST_S, self.left_s),
+    number: int
+    like: Netlist
+    gates: Netlist
+    place: npt.NDArray[np.intp]
+    flip: npt.NDArray[np.int64]
+
+    @staticmethod
+    def of(number: int, structure: Netlist, wanted: npt.NDArray[np.int64], care: CareSet) -> _Start:
+        """`wanted` (O,) are literals of outputs of `structure`."""
+        driver = np.unique(structure.outputs >> 1)
+        driver = np.union1d(driver, wanted[wanted <= 1] >> 1)
+        like = structure.with_(outputs=2 * driver, head=Head.none(len(driver)), names=Names())
+        gates = to_netlist(simplified(from_netlist(like, 2), care=care))
+        return _Start(number, like, gates, np.searchsorted(driver, wanted >> 1), wanted & 1)
+
+    def restored(self, luts: LutNetlist, net: Netlist, care: CareSet) -> LutNetlist:
+        """`luts`, of the outputs of `gates`, with those of `net`."""
+        luts = luts.with_(
+            outputs=luts.outputs[self.place] ^ self.flip,
+            head=net.head,
+            encoder=net.encoder,
+            names=net.names,
+            digest=net.digest,
         )
-        luts = read_lut_blif(out, like=self.net, k=k, care=care)
-        if not np.array_equal(simulate(luts, self.words), self.expected):
-            raise CheckFailedError(
-                f"ABC changed what the netlist computes, by the script {'; '.join(commands)!r}"
-            )
-        return luts
+        # outputs that only the structure has are gone
+        return with_origins(simplified(luts, care=care) if self.number else luts, net)
 
-    def write(self, net: Netlist) -> str:
-        write_aiger(net, self.folder / "gates.aig", symbols=False)
-        return "gates.aig"
 
-    def attempt(self, name: str, net: Netlist, commands: Sequence[str]) -> LutNetlist | None:
-        """Map `net` by `commands`; keep the result if it is the best. None if there is none."""
-        clock = time.monotonic()
-        try:
-            luts = self.abc(self.write(net), commands, k=self.k, care=self.care)
-        except (ToolTimeoutError, ToolFailedError) as error:
-            self._failed(name, clock, error)
-            return None
-        self._record(Trial(name, luts.n_luts, luts.depth, time.monotonic() - clock))
-        if not self.optimal_depth or luts.depth <= self.depth_bound:
-            best = self.best
-            if best is None or (luts.n_luts, luts.depth) < (best.n_luts, best.depth):
-                self.best = luts
-        return luts
+def _starts(net: Netlist, options: _Options) -> list[_Start]:
+    """The structures to start from, the netlist itself last; the same one not twice."""
+    others = options.starts if options.effort and net.n_gates <= FAST_GATES else ()
+    found: dict[str, _Start] = {}
+    for number, other in enumerate(others, start=1):
+        wanted = located(net, other, care=options.care) if other.n_gates <= FAST_GATES else None
+        if wanted is not None:
+            start = _Start.of(number, other, wanted, options.care)
+            found[start.gates.content_digest()] = start
+    start = _Start.of(0, net, net.outputs, options.care)
+    # in its place among them, should it be one of them
+    found[start.gates.content_digest()] = start
+    return list(found.values())
 
-    def bounded(self, name: str, net: Netlist, scripts: Sequence[list[str]]) -> None:
-        """Map `net` by the first of `scripts` that keeps the bound on the depth."""
-        for script in scripts:
-            luts = self.attempt(name, net, script)
-            # ABC says beforehand that it cannot keep a bound, or finds out on the way
-            is_late = luts is not None and luts.depth > self.depth_bound
-            if not is_late and not (luts is None and MISSED in self.trials[-1].reason):
-                return
 
-    def covers(self, choices: str) -> list[list[str]]:
-        return lut_scripts.covers(choices, self.k, self.depth_bound, self.optimal_depth)
+def _worthwhile(searches: Sequence[Search], probes: Sequence[int | None]) -> list[Search]:
+    """The searches to go on with: those whose probe is near the least of those before them.
 
-    def restructured(self, name: str, net: Netlist, number: int) -> Netlist:
-        """`net` with other gates; the same where time ran out."""
-        clock = time.monotonic()
-        try:
-            script = lut_scripts.restructure(number)
-            gates = self.abc(self.write(net), script, k=2, care=self.care)
-            return to_netlist(self.with_care(gates) if self.care == "thermometer" else gates)
-        except (ToolTimeoutError, ToolFailedError) as error:
-            self._failed(name, clock, error)
-            return net
+    So what is done with a start depends on those before it only, and a higher level, whose first
+    starts are those of the level below, does all that the level below does.
+    """
+    chosen, least = [], None
+    for search_, probe in zip(searches, probes, strict=True):
+        if probe is None or least is None or probe <= PROBE_SLACK * least:
+            chosen.append(search_)
+        if probe is not None:
+            least = probe if least is None else min(least, probe)
+    return chosen
 
-    def with_care(self, gates: LutNetlist) -> LutNetlist:
-        """`gates` after resubstitution behind the prefix, which drops away."""
-        net = to_netlist(gates)
-        prefixed = legalised(net)
-        n_prefix = prefixed.n_gates - net.n_gates
-        if not n_prefix:
-            return gates
-        write_lut_blif(prefixed, self.folder / "legal.blif")
-        script = lut_scripts.care_script(n_prefix)
-        result = self.abc("legal.blif", script, k=2, care=self.care)
-        return min(result, gates, key=lambda luts: luts.n_luts)
 
-    def _failed(self, name: str, clock: float, error: Exception) -> None:
-        # without any mapping so far there is nothing to fall back on
-        text = str(error).split("\n", maxsplit=1)[0]
-        if self.best is None and MISSED not in text:
-            raise error
-        self._record(Trial(name, None, None, time.monotonic() - clock, text))
+def _run(starts: Sequence[_Start], options: _Options, folder: Path) -> list[Search]:
+    """A search of each start, done."""
+    lock, n_done = Lock(), 0
+    n_steps = len(starts) * (1 + options.effort)
 
-    def _record(self, trial: Trial) -> None:
-        self.trials.append(trial)
+    def report(trial: Trial) -> None:
+        nonlocal n_done
         found = trial.reason or f"{trial.n_luts:,} LUTs, depth {trial.depth}"
-        self.progress(len(self.trials), self.n_steps, f"{trial.name}: {found}")
+        place = f"start {trial.start}, " if trial.start else ""
+        with lock:
+            n_done += 1
+            options.progress(n_done, max(n_done, n_steps), f"{place}{trial.name}: {found}")
+
+    searches = []
+    for start in starts:
+        place = folder / str(start.number)
+        place.mkdir()
+        searches.append(
+            Search(
+                start.like,
+                start.gates,
+                k=options.k,
+                care=options.care,
+                effort=options.effort,
+                max_depth=options.max_depth,
+                folder=place,
+                deadline=options.deadline,
+                report=report,
+                start=start.number,
+            )
+        )
+    errors: list[ToolTimeoutError | ToolFailedError] = []
+
+    def prepare(one: Search) -> int | None:
+        try:
+            return one.prepare(probe=len(searches) > 1)
+        except (ToolTimeoutError, ToolFailedError) as error:
+            errors.append(error)
+            return None
+
+    probes = _each(prepare, searches)
+    if errors and all(one.best is None for one in searches):
+        raise errors[-1]
+    _each(Search.improve, _worthwhile(searches, probes))
+    return searches
 
 
-def _optimal_depth(work: _Search, net: Netlist) -> int:
-    """Levels of the plain depth-optimal mapping of `net`."""
-    source = work.write(net)
-    run = run_script(
-        [f"&read {source}", *lut_scripts.depth_only(work.k)],
-        inputs={source: work.folder / source},
-        outputs={},
-        timeout_s=max(_LEAST_S, work.left_s),
-    )
-    # of the AIG, then of its mapping; escape codes for colours stand right before the words
-    found = re.findall(r"lev\s*=\s*(\d+)", run.output)
-    if len(found) != 2:
-        raise failure("abc", "printed no number of levels of a mapping", run)
-    return int(found[1])
-
-
-def _plain(work: _Search, net: Netlist, max_depth: int | None) -> None:
-    """The mappings that are tried whatever the effort; afterwards there is a best one."""
-    is_fast = net.n_gates > FAST_GATES
-    work.optimal_depth = _optimal_depth(work, net)
-    work.depth_bound = work.optimal_depth + EXTRA_LEVELS if max_depth is None else max_depth
-    if max_depth is None and not is_fast:
-        work.attempt("if -a", net, lut_scripts.plain(work.k, None, is_fast=is_fast))
-    if work.best is None:
-        bounds = (work.depth_bound, lut_scripts.SHALLOWEST)
-        scripts = [lut_scripts.plain(work.k, bound, is_fast=is_fast) for bound in bounds]
-        work.bounded("if -D", net, scripts)
-
-
-def _improve(work: _Search, net: Netlist, effort: int) -> None:
-    """Cover what restructuring makes of `net`, again and again for as long as that pays."""
-    idle = 0
-    for number in range(_MAX_ROUNDS if effort == MAX_EFFORT else 1):
-        before = work.best
-        net = work.restructured(f"restructuring {number + 1}", net, number)
-        for choices in lut_scripts.CHOICES if effort > 1 else lut_scripts.CHOICES[:1]:
-            if work.left_s > 0:
-                work.bounded(f"round {number + 1}, {choices}", net, work.covers(choices))
-        idle = idle + 1 if work.best is before else 0
-        if work.left_s <= 0 or idle == MAX_IDLE:
-            break
+def _best(net: Netlist, options: _Options, clock: float) -> Mapping:
+    """The best mapping of all starts."""
+    starts = _starts(net, options)
+    for start in starts:
+        if start.gates.n_gates == 0:
+            wires = from_netlist(start.gates, 2).with_(fanin=np.zeros((0, options.k), np.int32))
+            luts = start.restored(wires, net, options.care)
+            return Mapping(luts, (), 0, 0, time.monotonic() - clock, start.number)
+    with tempfile.TemporaryDirectory(prefix="gate2hw-luts-") as folder:
+        searches = _run(starts, options, Path(folder))
+    trials = tuple(trial for one in searches for trial in one.trials)
+    found = [
+        (start.restored(one.best, net, options.care), start.number, one)
+        for start, one in zip(starts, searches, strict=True)
+        if one.best is not None
+    ]
+    if not found:
+        least = min(trial.depth for trial in trials if trial.depth is not None)
+        raise InputError(
+            f"max_depth = {options.max_depth}: the shallowest mapping found has {least} levels; "
+            "allow those"
+        )
+    luts, number, best = min(found, key=lambda row: (row[0].n_luts, row[0].depth, row[1]))
+    if not np.array_equal(simulate(luts, best.words), simulate(net, best.words)):
+        raise CheckFailedError(f"start {number} of the mapping does not compute what it should")
+    time_s = time.monotonic() - clock
+    return Mapping(luts, trials, best.optimal_depth, best.depth_bound, time_s, number)
 
 
 def search(
@@ -249,26 +251,11 @@ def search(
     care: CareSet = "thermometer",
     effort: int | None = None,
     max_depth: int | None = None,
+    starts: Sequence[Netlist] = (),
     timeout_s: float = 600.0,
     progress: Progress | None = None,
 ) -> Mapping:
     """As `map_luts`, with all that was tried beside the result."""
-    driver, place = np.unique(net.outputs >> 1, return_inverse=True)
-    if len(driver) < net.n_outputs:
-        # ABC would build a LUT for each output, also where several are one signal
-        single = net.with_(outputs=2 * driver, head=Head.none(len(driver)), names=Names())
-        found = search(
-            single,
-            k=k,
-            care=care,
-            effort=effort,
-            max_depth=max_depth,
-            timeout_s=timeout_s,
-            progress=progress,
-        )
-        outputs = found.luts.outputs[place] ^ (net.outputs & 1)
-        luts = found.luts.with_(outputs=outputs, head=net.head, names=net.names)
-        return replace(found, luts=luts)
     clock = time.monotonic()
     check_care(care)
     effort = effort_for(net.n_gates) if effort is None else effort
@@ -278,31 +265,18 @@ def search(
         raise InputError(f"k = {k}: netlists are mapped to LUTs of {MIN_K}..{MAX_K} inputs")
     if max_depth is not None and max_depth < 1:
         raise InputError(f"max_depth = {max_depth}: a mapping has at least one level")
-    care = care if net.encoder is not None else "none"
-    start = simplified(from_netlist(net, 2), care=care)
-    with tempfile.TemporaryDirectory(prefix="gate2hw-luts-") as folder:
-        tell = progress or (lambda done, total, message: None)
-        work = _Search(net, k, care, Path(folder), clock + timeout_s, tell, 1 + effort)
-        if start.n_luts == 0:
-            work.best = start.with_(fanin=np.zeros((0, k), np.int32))
-        else:
-            gates = to_netlist(start)
-            _plain(work, gates, max_depth)
-            if effort:
-                _improve(work, gates, effort)
-            if effort == MAX_EFFORT and work.left_s > 0:
-                choices = lut_scripts.CHOICES[-1]
-                work.bounded(choices, gates, work.covers(choices))
-        best = work.best
-    if best is None:
-        least = min(trial.depth for trial in work.trials if trial.depth is not None)
-        raise InputError(
-            f"max_depth = {max_depth}: the shallowest mapping found has {least} levels; allow those"
-        )
-    luts = with_origins(best, net)
-    luts.verify()
-    time_s = time.monotonic() - clock
-    return Mapping(luts, tuple(work.trials), work.optimal_depth, work.depth_bound, time_s)
+    options = _Options(
+        k,
+        care if net.encoder is not None else "none",
+        effort,
+        max_depth,
+        tuple(starts),
+        clock + timeout_s,
+        progress or (lambda done, total, message: None),
+    )
+    found = _best(net, options, clock)
+    found.luts.verify()
+    return found
 
 
 def map_luts(
@@ -312,6 +286,7 @@ def map_luts(
     care: CareSet = "thermometer",
     effort: int | None = None,
     max_depth: int | None = None,
+    starts: Sequence[Netlist] = (),
     timeout_s: float = 600.0,
     progress: Progress | None = None,
 ) -> LutNetlist:
@@ -323,8 +298,13 @@ def map_luts(
     tries, so it is never worse but where time runs out: after `timeout_s` the best so far is
     returned, and only if there is none yet is that an error. With `care` "thermometer" the result
     equals `net` on legal codes of its encoder only. `max_depth` bounds the levels; without it they
-    stay within EXTRA_LEVELS of the plain depth-optimal mapping. `progress` gets (done, total,
-    message).
+    stay within EXTRA_LEVELS of a plain mapping for depth.
+
+    `starts` are netlists of the same inputs that compute the same in other gates, such as the
+    snapshots of a pipeline, lowest level first. From effort 1, up to FAST_GATES gates, they are
+    mapped as well, as far as their signals are proved equal to the outputs of `net`; two at a time
+    and `net` last. One whose restructured gates take more than PROBE_SLACK times the LUTs of one
+    before it goes no further. `progress` gets (done, total, message).
     Raises InputError for options out of range or a depth that is not reached, ToolError where ABC
     is missing, fails or is too slow for the plain mapping, CheckFailedError where a result differs.
     """
@@ -334,6 +314,7 @@ def map_luts(
         care=care,
         effort=effort,
         max_depth=max_depth,
+        starts=starts,
         timeout_s=timeout_s,
         progress=progress,
     ).luts

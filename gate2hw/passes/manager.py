@@ -9,6 +9,7 @@ hardware, it is the differences of scores that are compared.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -71,11 +72,16 @@ class PassRecord:
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """The optimised netlist, one record a pass run, and the inputs (D,) int64 nobody reads."""
+    """The optimised netlist, one record a pass run, and the inputs (D,) int64 nobody reads.
+
+    `snapshots` are the netlists that lower levels end with, lowest first, where they differ from
+    the one above: other structures of the same scores (`lutmap.map_luts`, `starts`).
+    """
 
     net: Netlist
     records: tuple[PassRecord, ...]
     dead_inputs: npt.NDArray[np.int64]
+    snapshots: tuple[Netlist, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,7 @@ class PassManager:
         seen = witness.observe(net) if self.pipeline.passes else None
         records: list[PassRecord] = []
         returned: dict[Pass, Netlist] = {}
+        levels: list[Netlist] = []
         stage: Pipeline | None = self.pipeline
         round_number = 0
         while stage is not None:
@@ -188,9 +195,11 @@ class PassManager:
                 returned[transform] = net
                 records.append(record)
             if net is at_start or not stage.until_fixed:
+                levels += [net] if stage.is_level else []
                 stage = stage.then
         self._tell(1, 1, f"{net.n_gates:,} gates, depth {net.depth}")
-        return PipelineResult(net, tuple(records), dead_inputs(net))
+        below = [low for low, high in itertools.pairwise([*levels, net]) if low is not high]
+        return PipelineResult(net, tuple(records), dead_inputs(net), tuple(below))
 
     def _tell(self, done: int, total: int, message: str) -> None:
         if self.progress is not None:

@@ -1,16 +1,17 @@
 """A guess which signals that two heads count are equal, and the integers that follow from it.
 
 Score differences between two netlists are an affine form of the signals that either counts. First,
-signals that are equal by structure (both netlists folded and hashed as one) share a term; terms
-that cancel are settled. Those left over are what a pass merged by function: they are told apart by
-simulation, and within a set that looks alike, terms that cancel are paired in order, the rest
-taken as equal if they cancel together, or as constant if they look constant. What then remains of
-the form must be 0.
+signals that are equal by structure (both netlists folded and hashed as one), or by whatever else
+the caller has to tell that, share a term; terms that cancel are settled. Those left over are what a
+pass merged by function: they are told apart by simulation, and within a set that looks alike, terms
+that cancel are paired in order, the rest taken as equal if they cancel together, or as constant if
+they look constant. What then remains of the form must be 0.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -24,13 +25,16 @@ from gate2hw.ir.netlist import Encoder, Head, Names, Netlist
 from gate2hw.ir.simulate import node_words, pack
 from gate2hw.passes.normalise import normalise
 from gate2hw.passes.proof_window import side_by_side
+from gate2hw.passes.sat_pairs import diverse_words
 
-__all__ = ["Matching", "Patterns", "match", "reduced_outputs"]
+__all__ = ["Matching", "Patterns", "Reduce", "match", "reduced_outputs"]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bits: TypeAlias = npt.NDArray[np.bool_]
 Words: TypeAlias = npt.NDArray[np.uint64]
 Matching: TypeAlias = tuple[Ints, Ints, Netlist, Netlist]
+Reduce: TypeAlias = Callable[[Netlist], Ints]
+"""(O,) int64 literals of the outputs of a plain circuit; outputs with one literal are equal."""
 
 N_WORDS = 32
 _VALUE_WORDS = 2**24
@@ -60,13 +64,16 @@ def _legal_bits(encoder: Encoder, n_samples: int, rng: np.random.Generator) -> B
 class Patterns:
     """Inputs to tell signals apart by: `extra` (N, I) bool, if given, then random ones.
 
-    Netlists of millions of nodes are run on fewer of them.
+    Legal codes are of two kinds: every bit of a feature changes as often as every other, or a
+    sample is dark or bright as a whole, which rare signals ask for. Netlists of millions of nodes
+    are run on fewer of them.
     """
 
     def __init__(self, net: Netlist, care: CareSet, extra: Bits | None = None) -> None:
         rng = np.random.default_rng(0)
         if net.encoder is not None and care == "thermometer":
-            words = pack(_legal_bits(net.encoder, 64 * N_WORDS, rng))
+            even = pack(_legal_bits(net.encoder, 32 * N_WORDS, rng))
+            words = np.concatenate([even, diverse_words(net, N_WORDS // 2, rng, care=care)], axis=1)
         else:
             words = rng.integers(0, 2**64, size=(net.n_inputs, N_WORDS), dtype=np.uint64)
         if extra is not None and len(extra):
@@ -111,13 +118,13 @@ class _Members:
     at: tuple[int, int] = (0, 0)
 
     @staticmethod
-    def of(a: Netlist, b: Netlist) -> _Members:
-        """All counted nodes of both netlists; those equal by structure share a term."""
+    def of(a: Netlist, b: Netlist, reduce: Reduce) -> _Members:
+        """All counted nodes of both netlists; those that `reduce` makes one share a term."""
         counted = [np.unique(net.outputs >> 1) for net in (a, b)]
         node = np.concatenate(counted)
         side = np.repeat([0, 1], [len(part) for part in counted])
         shift = np.where((side == 1) & (node >= b.first_gate), a.n_gates, 0)
-        lit = reduced_outputs(side_by_side(a, b, 2 * (node + shift)))
+        lit = reduce(side_by_side(a, b, 2 * (node + shift)))
         terms, term = np.unique(np.concatenate([[0], lit >> 1]), return_inverse=True)
         return _Members(node, side, term[1:], lit & 1, len(terms), (0, len(counted[0])))
 
@@ -262,13 +269,21 @@ def _obligations(a: Netlist, b: Netlist, members: _Members, guess: _Guess) -> Ma
     return lits_a, lits_b, net_a, net_b
 
 
-def match(a: Netlist, b: Netlist, inputs: Patterns, *, relative: bool) -> Matching | None:
+def match(
+    a: Netlist,
+    b: Netlist,
+    inputs: Patterns,
+    *,
+    relative: bool,
+    reduce: Reduce = reduced_outputs,
+) -> Matching | None:
     """Obligations (literals of `a` and of `b`, the netlists they are of) for equal scores.
 
     Both netlists have the same inputs and classes. With `relative`, equal differences of scores
-    between classes. None where no guess makes the scores equal.
+    between classes. `reduce` says which of the counted signals are equal to start with. None where
+    no guess makes the scores equal.
     """
-    members = _Members.of(a, b)
+    members = _Members.of(a, b, reduce)
     difference = _Difference.of(a, b, members, relative=relative)
     is_open = np.flatnonzero(difference.weight.any(axis=1))
     place = np.empty(members.n_terms, np.int64)

@@ -12,7 +12,7 @@ from gate2hw.ir.gates import TT_A, TT_B
 from gate2hw.ir.netlist import Netlist
 from gate2hw.passes.dce import dce
 from gate2hw.passes.fold import fold
-from gate2hw.passes.rewrite import substitute
+from gate2hw.passes.rewrite import substitute, until_same
 from gate2hw.passes.strash import strash
 
 __all__ = ["better", "drop_prefix", "normalise"]
@@ -63,13 +63,12 @@ def normalise(net: Netlist, *, care: CareSet = "thermometer") -> Netlist:
     With care "thermometer", also without the gates of `drop_prefix`.
     """
     check_care(care)
-    while True:
-        before = net
+
+    def once(net: Netlist) -> Netlist:
         net = dce(fold(strash(fold(net))))
-        if care == "thermometer":
-            net = drop_prefix(net)
-        if net is before:
-            return net
+        return drop_prefix(net) if care == "thermometer" else net
+
+    return until_same(once, net)
 
 
 def better(new: Netlist, old: Netlist) -> bool:

@@ -8,7 +8,7 @@ in depth. -O1 and -O2 are numpy alone, in linear time; -O3 calls ABC.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -41,12 +41,14 @@ class Pipeline:
     """Passes in order; with `until_fixed` the list is repeated until a round changes nothing.
 
     A pass is not run again on what it returned itself, so passes of such a list should be
-    idempotent. `then` is what follows.
+    idempotent. `then` is what follows. With `is_level` the netlist after the list is what a lower
+    level ends with.
     """
 
     passes: tuple[Pass, ...]
     until_fixed: bool = False
     then: Pipeline | None = None
+    is_level: bool = False
 
 
 _STRUCTURE = (fold, dce, strash, fold, dce, head_constants)
@@ -69,17 +71,18 @@ def pipeline(
     # what is not counted any more is dead
     merge = (partial(head_merge, output=output), dce)
     numpy_passes = (*_STRUCTURE, *_LOCAL, *with_care, *merge)
+    structure = Pipeline(_STRUCTURE, until_fixed=True, is_level=True)
+    once = Pipeline(numpy_passes, is_level=True)
     match level:
         case 0:
             return Pipeline(())
         case 1:
-            return Pipeline(_STRUCTURE, until_fixed=True)
+            return structure
         case 2:
-            return Pipeline(_STRUCTURE, until_fixed=True, then=Pipeline(numpy_passes))
+            return replace(structure, then=once)
         case 3:
             polish = Pipeline(numpy_passes, until_fixed=True)
             solve = Pipeline((partial(sweep, care=care), partial(resynth, care=care)), then=polish)
-            both = Pipeline(numpy_passes, until_fixed=True, then=solve)
-            return Pipeline(_STRUCTURE, until_fixed=True, then=both)
+            return replace(structure, then=replace(once, then=replace(polish, then=solve)))
     allowed = ", ".join(map(str, LEVELS))
     raise InputError(f"optimisation level {level!r} is unknown. Allowed: {allowed}")

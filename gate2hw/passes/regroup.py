@@ -23,6 +23,8 @@ from gate2hw.ir.gates import TT_AND, TT_XOR, complement_inputs
 from gate2hw.ir.netlist import Netlist
 from gate2hw.passes.dce import dce
 from gate2hw.passes.fold import fold, is_normal
+from gate2hw.passes.normalise import better
+from gate2hw.passes.rewrite import until_same
 from gate2hw.passes.strash import strash
 
 __all__ = ["regroup"]
@@ -329,7 +331,7 @@ def _build(groups: _Groups) -> Netlist:
 
 
 def _once(net: Netlist) -> Netlist:
-    """`net` taken apart and put together once."""
+    """`net` taken apart and put together once; the same object if that saves nothing."""
     groups = _Groups(net)
     groups.reduce()
     of_xor = groups.is_xor[groups.group]
@@ -339,7 +341,8 @@ def _once(net: Netlist) -> Netlist:
     groups.group, groups.lit = (np.concatenate(columns) for columns in zip(*rows, strict=True))
     groups.settle()
     _assemble(groups)
-    return _build(groups)
+    result = _build(groups)
+    return result if better(result, net) else net
 
 
 def regroup(net: Netlist) -> Netlist:
@@ -350,9 +353,4 @@ def regroup(net: Netlist) -> Netlist:
     """
     if net.n_nodes > MAX_NODES:
         return net
-    best = dce(net if is_normal(net) else fold(net))
-    while True:
-        result = _once(best)
-        if (result.n_gates, result.depth) >= (best.n_gates, best.depth):
-            return best
-        best = result
+    return until_same(_once, dce(net if is_normal(net) else fold(net)))

@@ -7,13 +7,13 @@ Resynthesis", TRETS 2011) resubstitutes with don't-cares, to which the encoder's
 sees the part behind the prefix of `ir.care.legalised`, whose unreachable codes are satisfiability
 don't-cares. A legal code is its own prefix input, so the prefix drops away afterwards.
 
-Every script's result is counted here, in gates and then levels, and the best is taken; where that
-is the part as it was, the part stays.
+Every script's result is counted here, in gates and then levels, and the best of those within the
+bound on the levels is taken; where that is the part as it was, the part stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,11 +41,14 @@ _SHARE: Final = ("strash", "&get -n", "&syn4", "&put")
 _BALANCE: Final = ("strash", "&get -n", "&b -s", "&put")
 _RESHAPE: Final = ("strash", "&get -n", "&synch2", "&put")
 _CHOICES: Final = ("dch", _MAP, _RESUB)
+_FLAT: Final = ("dch", "if -K 2", _RESUB)
+"""Over structural choices, in as few levels as they allow: hardly more gates, often fewer."""
 
 Steps: TypeAlias = tuple[tuple[str, ...], ...]
 # Each step works on what the step before left and is counted; "start" goes back to the part.
-_SHARING: Final[Steps] = ((*_SHARE, _MAP),)
+_SHARING: Final[Steps] = ((*_SHARE, _MAP), ("&put", "if -K 2"))
 _RESUBBING: Final[Steps] = ((_RESUB,), (*_SHARE, _MAP, _RESUB))
+_FLATTENING: Final[Steps] = (("start", *_SHARE, *_FLAT),)
 _DEEP: Final[Steps] = (
     (_RESUB,),
     ("start", *_BALANCE, *_CHOICES),
@@ -59,23 +62,27 @@ _DEEP: Final[Steps] = (
 class Effort:
     """What one effort does in a round: steps for each part, without and with the care set.
 
-    A round is done once for each entry of `orders`, as long as it saves something.
+    A round is done once for each entry of `orders`, as long as it saves something. `more` steps
+    are done without the care set only: they take long, and the prefix would make them deep.
     """
 
     steps: Steps
     part_gates: int
     max_gates: int
     orders: tuple[OrderBy, ...] = ("inputs",)
+    more: Steps = ()
 
 
 EFFORTS: Final[dict[int, Effort]] = {
     1: Effort(_SHARING, 50_000, 2_000_000),
-    2: Effort(_RESUBBING, 25_000, 1_000_000, ("inputs", "inputs", "inputs")),
-    3: Effort(_DEEP, 25_000, 60_000, ("inputs", "outputs")),
+    2: Effort(_RESUBBING, 25_000, 1_000_000, ("inputs", "inputs", "inputs"), _FLATTENING),
+    3: Effort(_DEEP, 25_000, 60_000, ("inputs", "outputs"), _FLATTENING),
 }
 
 
 FULL_GATES: Final = 200_000
+EXTRA_LEVELS: Final = 1
+"""Levels that fewer gates may cost, in each part."""
 
 
 def _variants(net: Netlist, steps: Sequence[Sequence[str]], folder: Path) -> list[Netlist]:
@@ -93,8 +100,11 @@ def _variants(net: Netlist, steps: Sequence[Sequence[str]], folder: Path) -> lis
     return [to_netlist(read_lut_blif(path, like=net, k=2)) for path in outputs.values()]
 
 
-def _resynth_part(net: Netlist, *, steps: Steps, is_prefixed: bool) -> Netlist:
-    """The best of `net` and of what the steps make of it, which has no origins."""
+def _resynth_part(net: Netlist, *, steps: Steps, is_prefixed: bool, extra: int) -> Netlist:
+    """The best of `net` and of what the steps make of it, which has no origins.
+
+    It is at most `extra` levels deeper.
+    """
     if net.n_gates < 2:
         return net
     with TemporaryDirectory(prefix="gate2hw-resynth-") as folder:
@@ -103,19 +113,48 @@ def _resynth_part(net: Netlist, *, steps: Steps, is_prefixed: bool) -> Netlist:
     best = net
     for variant in variants:
         candidate = normalise(variant.with_(encoder=net.encoder), care=care)
-        if better(candidate, best):
+        if better(candidate, best) and candidate.depth <= net.depth + extra:
             best = candidate
     return best
 
 
-def resynth(net: Netlist, *, care: CareSet = "thermometer", effort: int | None = None) -> Netlist:
+def _round(
+    net: Netlist,
+    change: Callable[..., Netlist],
+    plan: Effort,
+    care: CareSet,
+    order_by: OrderBy,
+    max_depth: int | None,
+) -> Netlist:
+    """`net` with all parts changed, in normal form; the same object if that is too deep."""
+    extras = {EXTRA_LEVELS} if max_depth is None else {max(0, max_depth - net.depth), 0}
+    for extra in sorted(extras, reverse=True):
+        new = map_parts(
+            net, partial(change, extra=extra), max_gates=plan.part_gates, order_by=order_by
+        )
+        new = normalise(new, care=care)
+        # the levels of parts add up where one reads another
+        if max_depth is None or new.depth <= max(max_depth, net.depth):
+            return new
+    return net
+
+
+def resynth(
+    net: Netlist,
+    *,
+    care: CareSet = "thermometer",
+    effort: int | None = None,
+    max_depth: int | None = None,
+) -> Netlist:
     """Return `net` restructured by ABC: fewer gates, or as many and fewer levels.
 
     The same object where neither is reached in normal form, or where `net` has more gates than the
-    effort's ``max_gates``. Depth may grow where gates are saved. `effort`: 1 shares (about 7 s of
-    one core for 10^5 gates), 2 adds don't-cares (10 s a round, up to three), 3 tries more (up to a
-    minute for 10^4); None is 2 up to ``FULL_GATES`` gates, else 1. The result is in normal form;
-    with care "thermometer" it is equal on legal codes only. Raises InputError for an unknown
+    effort's ``max_gates``. Where gates are saved, each part (all of `net`, up to ``part_gates``)
+    may get EXTRA_LEVELS deeper, where there are several in each round; with `max_depth` the whole
+    gets no deeper than that, or than it is. `effort`: 1 shares (about 7 s of one core for 10^5
+    gates), 2 adds don't-cares and structural choices (20 s a round, up to three), 3 tries more (up
+    to a minute for 10^4); None is 2 up to ``FULL_GATES`` gates, else 1. The result is in normal
+    form; with care "thermometer" it is equal on legal codes only. Raises InputError for an unknown
     effort, ToolError where ABC is missing or fails.
     """
     check_care(care)
@@ -128,14 +167,16 @@ def resynth(net: Netlist, *, care: CareSet = "thermometer", effort: int | None =
     if net.n_gates > plan.max_gates:
         return net
     start = best = normalise(net, care=care)
+    if max_depth is None and net.n_gates <= plan.part_gates:
+        max_depth = start.depth + EXTRA_LEVELS
     # sharing is found more easily without the prefix in the way
     prefixes = (False, True) if care == "thermometer" and net.encoder is not None else (False,)
     for order_by in plan.orders:
         at_start = best
         for is_prefixed in prefixes:
-            change = partial(_resynth_part, steps=plan.steps, is_prefixed=is_prefixed)
-            new = map_parts(best, change, max_gates=plan.part_gates, order_by=order_by)
-            new = normalise(new, care=care)
+            steps = plan.steps if is_prefixed else plan.steps + plan.more
+            change = partial(_resynth_part, steps=steps, is_prefixed=is_prefixed)
+            new = _round(best, change, plan, care, order_by, max_depth)
             best = new if better(new, best) else best
         if best is at_start:
             break

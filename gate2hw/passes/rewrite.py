@@ -7,7 +7,7 @@ A pass goes through the levels once, says for each node by which literal it is r
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gate2hw.ir.gates import complement_inputs, swap_inputs
 from gate2hw.ir.netlist import Netlist
 
-__all__ = ["Rewrite", "blocks", "compact", "literal_dtype", "substitute"]
+__all__ = ["Rewrite", "blocks", "compact", "literal_dtype", "substitute", "until_same"]
 
 BLOCK_GATES = 1 << 15
 """Gates handled at a time: the temporaries of one block stay in the second-level cache."""
@@ -25,6 +25,15 @@ BLOCK_GATES = 1 << 15
 def literal_dtype(n_nodes: int) -> type[np.signedinteger[Any]]:
     """The narrowest type that holds ``2*n_nodes + 1``: int32 up to 2**30 nodes, else int64."""
     return np.int32 if n_nodes < 2**30 else np.int64
+
+
+def until_same(step: Callable[[Netlist], Netlist], net: Netlist) -> Netlist:
+    """Return ``step(.. step(net))``: the first that `step` returns itself, unchanged."""
+    while True:
+        result = step(net)
+        if result is net:
+            return net
+        net = result
 
 
 def blocks(net: Netlist, size: int = BLOCK_GATES) -> Iterator[tuple[int, int]]:

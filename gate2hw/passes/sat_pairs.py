@@ -1,4 +1,4 @@
-"""Which of many pairs of signals are equal: candidates from simulation, proofs from ABC.
+"""Which of many signals are equal: candidates from simulation, proofs from ABC.
 
 Simulation can only tell signals apart. What it cannot is handed to ABC's SAT sweeper with all
 candidates as outputs, behind the prefix of the care set: outputs that come back as one literal are
@@ -22,7 +22,7 @@ from gate2hw.ir.simulate import pack
 from gate2hw.passes.dce import dce
 from gate2hw.tools.abc import run_script
 
-__all__ = ["diverse_words", "prove_pairs"]
+__all__ = ["diverse_words", "prove_pairs", "swept_outputs"]
 
 TIMEOUT_S: Final = 1200.0
 CONFLICTS: Final = 1000
@@ -65,8 +65,20 @@ def prove_pairs(
     n_pairs = len(a)
     if n_pairs == 0:
         return np.zeros(0, np.bool_)
-    outputs = np.concatenate([a, b]).astype(np.int64)
-    circuit = net.with_(outputs=outputs, head=Head.none(2 * n_pairs), names=Names())
+    lit = swept_outputs(net.with_(outputs=np.concatenate([a, b]).astype(np.int64)), care=care)
+    result: npt.NDArray[np.bool_] = lit[:n_pairs] == lit[n_pairs:]
+    return result
+
+
+def swept_outputs(
+    net: Netlist, *, care: CareSet, timeout_s: float = TIMEOUT_S
+) -> npt.NDArray[np.int64]:
+    """(O,) int64 a literal for each output: those with one literal are proved equal.
+
+    As `prove_pairs`, whatever the head of `net`; those whose literals differ by 1 are complements,
+    and 0 and 1 are the constants.
+    """
+    circuit = net.with_(head=Head.none(net.n_outputs), names=Names())
     circuit = legalised(circuit) if care == "thermometer" else circuit.with_(encoder=None)
     circuit = dce(circuit)
     with TemporaryDirectory(prefix="gate2hw-pairs-") as folder:
@@ -77,8 +89,6 @@ def prove_pairs(
             ["read_aiger given.aig", "strash", "&get -n", sweep, "&put", "write_aiger swept.aig"],
             inputs={"given.aig": given},
             outputs={"swept.aig": swept},
-            timeout_s=TIMEOUT_S,
+            timeout_s=timeout_s,
         )
-        lit = read_aiger(swept).outputs
-    result: npt.NDArray[np.bool_] = lit[:n_pairs] == lit[n_pairs:]
-    return result
+        return read_aiger(swept).outputs

@@ -1,4 +1,4 @@
-"""What the network, its two netlists, its golden file and its history say; each counted once."""
+"""What the network, its netlist, its golden file and its history say; each counted once."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gate2hw.ir.layers import LogicConv, LogicDense
 from gate2hw.ir.netlist import Encoder, Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import Golden
+from gate2hw.ir.unroll import Census, census
 from gate2hw.report.schema import (
     Analysis,
     AreaEstimate,
@@ -76,8 +77,8 @@ def _gates_by_layer(net: Netlist) -> dict[str, int]:
     return dict(zip(names, counts.tolist(), strict=True))
 
 
-def _layers(network: LogicNetwork, raw: Netlist, netlist: Netlist) -> list[LayerGates]:
-    before, after = _gates_by_layer(raw), _gates_by_layer(netlist)
+def _layers(network: LogicNetwork, unrolled: Census, netlist: Netlist) -> list[LayerGates]:
+    before, after = unrolled.by_layer, _gates_by_layer(netlist)
     result: list[LayerGates] = []
     for name, layer in network.layers():
         if name in before:
@@ -91,23 +92,23 @@ def _layers(network: LogicNetwork, raw: Netlist, netlist: Netlist) -> list[Layer
                     "optimised": after.get(name, 0),
                 }
             )
-    if before[NO_SITE] or after[NO_SITE]:
+    if after[NO_SITE]:
         result.append(
             {
                 "name": NO_SITE,
                 "kind": "",
                 "unique": None,
-                "instantiated": before[NO_SITE],
+                "instantiated": 0,
                 "optimised": after[NO_SITE],
             }
         )
     return result
 
 
-def _functions(raw: Netlist, netlist: Netlist) -> list[FunctionGates]:
-    before, after = raw.function_counts(), netlist.function_counts()
+def _functions(unrolled: Census, netlist: Netlist) -> list[FunctionGates]:
+    before, after = unrolled.by_function.tolist(), netlist.function_counts()
     return [
-        {"name": name, "tt": tt, "instantiated": before[name], "optimised": after[name]}
+        {"name": name, "tt": tt, "instantiated": before[tt], "optimised": after[name]}
         for tt, name, _ in TABLE
     ]
 
@@ -128,10 +129,10 @@ def _encoder_use(netlist: Netlist, encoder: Encoder) -> EncoderUse:
     }
 
 
-def _popcount_use(raw: Netlist, netlist: Netlist, cost: PopcountCost) -> PopcountUse:
+def _popcount_use(unrolled: Census, netlist: Netlist, cost: PopcountCost) -> PopcountUse:
     by_class: list[int] = np.diff(netlist.head.group_ptr).tolist()
     return {
-        "bits_instantiated": raw.n_outputs,
+        "bits_instantiated": unrolled.n_outputs,
         "bits": sum(by_class),
         "bits_by_class": by_class,
         "two_input_gates": cost.two_input_gates,
@@ -208,15 +209,15 @@ def read_history(path: Path | str | None) -> tuple[Training | None, str]:
 
 def analyse(
     network: LogicNetwork,
-    raw: Netlist,
     netlist: Netlist,
     golden: Golden | None,
     history: Path | str | None,
 ) -> Analysis:
     """The part of a report that comes from the model's files alone.
 
-    `raw` is the netlist before passes, `netlist` after, `history` the path of history.csv.
-    Raises InputError where the netlist has no encoder or a golden label is out of range.
+    `netlist` is that after passes, `history` the path of history.csv; what is "instantiated" is
+    counted in the network, unrolled or not. Raises InputError where the netlist has no encoder or
+    a golden label is out of range.
     """
     if netlist.encoder is None:
         raise InputError("the netlist has no encoder: only a compiled model can be reported on")
@@ -225,16 +226,16 @@ def analyse(
     else:
         matrix, matrix_reason = confusion(golden, netlist.n_classes)
     training, training_reason = read_history(history)
-    cost = popcount_cost(netlist)
+    cost, unrolled = popcount_cost(netlist), census(network)
     analysis: Analysis = {
         "confusion": matrix,
-        "layers": _layers(network, raw, netlist),
-        "functions": _functions(raw, netlist),
+        "layers": _layers(network, unrolled, netlist),
+        "functions": _functions(unrolled, netlist),
         "levels": {
-            "instantiated": np.diff(raw.level_ptr).tolist(),
+            "instantiated": unrolled.by_level.tolist(),
             "optimised": np.diff(netlist.level_ptr).tolist(),
         },
-        "popcount": _popcount_use(raw, netlist, cost),
+        "popcount": _popcount_use(unrolled, netlist, cost),
         "encoder": _encoder_use(netlist, netlist.encoder),
         "area_estimate": area_estimate(netlist, netlist.encoder, cost),
         "training": training,

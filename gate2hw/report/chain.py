@@ -25,12 +25,16 @@ __all__ = [
     "check_lines",
     "class_names",
     "clock_text",
+    "lossy_sentence",
     "sample_word",
     "utilisation_of",
     "verdict",
 ]
 
 Status: TypeAlias = Literal["passed", "FAILED", "not checked"]
+
+SHARING = "unroll_shared"
+"""The name of the step that simplifies kernels before they are unrolled."""
 
 MARKS: dict[Status, str] = {"passed": "✓", "FAILED": "✗", "not checked": "–"}
 """Symbol of each status; always shown with its word."""
@@ -75,25 +79,39 @@ def _simulated(link: str, check: Comparison | FailedCheck | None, reason: str | 
 
 
 def _software(checks: Checks, is_lossy: bool) -> Iterator[CheckLine]:
-    root = "Approximated netlist" if is_lossy else "Torch model = netlist before passes"
-    link = f"{root} = netlist after passes"
-    if "software" not in checks:
-        return
-    check = checks["software"]
-    if check is None:
-        yield CheckLine(link, "not checked", checks.get("software_reason") or "")
-    elif message := _failed(check):
-        yield CheckLine(link, "FAILED", message)
+    without_golden = "network" in checks
+    if is_lossy:
+        torch, root = "Torch model = exact model", "Approximated netlist"
     else:
-        run = cast(SoftwareCheck, check)
-        vectors = {"test": run["n_golden"], "random": run["n_random"]}
-        yield _counted(link, run["method"], vectors, run["mismatches"])
+        torch = "Torch model = LogicNetwork"
+        root = "LogicNetwork" if without_golden else "Torch model"
+        root += " = netlist before passes"
+    link = f"{root} = netlist after passes"
+    if "software" in checks:
+        reason = checks.get("software_reason")
+        yield _compared(torch if without_golden else link, checks["software"], reason)
+    if "network" in checks:
+        yield _compared(link, checks["network"], checks.get("network_reason"))
+
+
+def _compared(
+    link: str, check: SoftwareCheck | FailedCheck | None, reason: str | None
+) -> CheckLine:
+    if check is None:
+        return CheckLine(link, "not checked", reason or "")
+    if message := _failed(check):
+        return CheckLine(link, "FAILED", message)
+    run = cast(SoftwareCheck, check)
+    vectors = {"test": run["n_golden"], "random": run["n_random"]}
+    return _counted(link, run["method"], vectors, run["mismatches"])
 
 
 def _proved(checks: Checks, on_legal_codes: bool) -> CheckLine:
     proof = checks["proof"]
     luts = " = LUTs" if proof and "luts" in proof else ""
     link = f"Netlist before passes = after each pass{luts} = gates in Verilog"
+    if proof and any(entry["name"] == SHARING for entry in cast(Proof, proof).get("passes", ())):
+        link = f"Unrolled model = n{link[1:]}"
     if proof is None:
         return CheckLine(link, "not checked", checks.get("proof_reason") or "")
     if message := _failed(proof):
@@ -102,7 +120,8 @@ def _proved(checks: Checks, on_legal_codes: bool) -> CheckLine:
     found: dict[str, Status] = {"equivalent": "passed", "different": "FAILED"}
     status = found.get(run["result"], "not checked")
     codes = " on all codes that the encoder can make" if on_legal_codes else ""
-    return CheckLine(link, status, f"{run['method']}: {run['result']}{codes}")
+    apart = "".join(f"; {said}" for said in run.get("not_proved", ()))
+    return CheckLine(link, status, f"{run['method']}: {run['result']}{codes}{apart}")
 
 
 def check_lines(report: Report) -> list[CheckLine]:
@@ -134,6 +153,19 @@ def check_lines(report: Report) -> list[CheckLine]:
         reason = "no target was synthesised"
         lines.append(CheckLine("Model = netlist after synthesis", "not checked", reason))
     return lines
+
+
+def lossy_sentence(report: Report) -> str:
+    """What no link of a lossy build covers, in one sentence; empty for an exact build."""
+    lossy = report.get("approximation")
+    if lossy is None:
+        return ""
+    on_test = " and on the test set" if lossy.get("test") is not None else ""
+    return (
+        "The chain starts at the approximated netlist: the way there from the trained model is "
+        f"checked by scores only, as accuracy on {lossy['n_validation']:,} validation "
+        f"{sample_word(report)}{on_test}, and nothing of it is proved."
+    )
 
 
 def verdict(lines: list[CheckLine]) -> tuple[Status, str]:

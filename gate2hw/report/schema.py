@@ -30,6 +30,7 @@ __all__ = [
     "LevelGates",
     "LutStats",
     "Model",
+    "PassProof",
     "PassRecord",
     "PopcountUse",
     "Proof",
@@ -133,11 +134,25 @@ class SoftwareCheck(TypedDict):
     mismatches: int
 
 
+class PassProof(TypedDict):
+    """How one pass was proved; "simulated": vectors, no proof."""
+
+    name: str
+    result: str
+    coverage: str | None
+
+
 class Proof(TypedDict):
-    """`result` is "equivalent", "different" or "undecided"."""
+    """`result` is "equivalent", "different" or "undecided".
+
+    Where kernels were simplified before unrolling, that step is the first of `passes`; where it is
+    too large for SAT, `not_proved` says what was done instead.
+    """
 
     method: str
     result: Literal["equivalent", "different", "undecided"]
+    passes: NotRequired[list[PassProof]]
+    not_proved: NotRequired[list[str]]
 
 
 class FailedCheck(TypedDict):
@@ -157,7 +172,10 @@ class Simulation(TypedDict):
 
 
 class Checks(TypedDict):
-    """The chain; why a target of `post_synthesis` is null stands in `post_synthesis_reasons`."""
+    """The chain; why a target of `post_synthesis` is null stands in `post_synthesis_reasons`.
+
+    `network` is what can be compared without a golden file: the model file, not torch.
+    """
 
     simulation: Simulation
     proof: Proof | FailedCheck | None
@@ -166,6 +184,8 @@ class Checks(TypedDict):
     post_synthesis_reasons: NotRequired[dict[str, str]]
     software: NotRequired[SoftwareCheck | FailedCheck | None]
     software_reason: NotRequired[str | None]
+    network: NotRequired[SoftwareCheck | FailedCheck | None]
+    network_reason: NotRequired[str | None]
 
 
 class Resource(TypedDict):
@@ -299,7 +319,7 @@ class Training(TypedDict):
 
 
 class Analysis(TypedDict):
-    """What `analyse` finds in the network, its two netlists, its golden file and its history."""
+    """What `analyse` finds in the network, its netlist, its golden file and its history."""
 
     confusion: Confusion | None
     confusion_reason: NotRequired[str | None]
@@ -350,8 +370,9 @@ def _check_reasons(report: Any) -> None:
         where = f"checks.simulation.{name}"
         _check_reason(where, simulation[name], simulation.get(f"{name}_reason"))
     _check_reason("checks.proof", checks["proof"], checks.get("proof_reason"))
-    if "software" in checks:
-        _check_reason("checks.software", checks["software"], checks.get("software_reason"))
+    for name in ("software", "network"):
+        if name in checks:
+            _check_reason(f"checks.{name}", checks[name], checks.get(f"{name}_reason"))
     for name, value in checks["post_synthesis"].items():
         reason = checks.get("post_synthesis_reasons", {}).get(name)
         _check_reason(f"checks.post_synthesis.{name}", value, reason)

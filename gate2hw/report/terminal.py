@@ -10,6 +10,7 @@ from gate2hw.report.chain import (
     CheckLine,
     check_lines,
     clock_text,
+    lossy_sentence,
     sample_word,
     verdict,
 )
@@ -88,5 +89,7 @@ def summary(report: Report) -> list[Text | Table]:
             parts.append(Text(f"{name} does not fit: {target['reason']}", style="red"))
     status, sentence = verdict(lines)
     parts.append(_check_table(lines))
+    if lossy := lossy_sentence(report):
+        parts.append(Text(lossy, style=_STYLES["not checked"]))
     parts.append(Text(f"Chain of checks: {sentence}", style=_STYLES[status]))
     return parts

@@ -16,15 +16,15 @@ from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import classes, random_features, scores
 from gate2hw.ir.store import Golden
-from gate2hw.ir.unroll import unroll
 from gate2hw.passes.manager import run_pipeline
+from gate2hw.passes.unroll_shared import unroll_shared
 
 
 @pytest.fixture
 def chain_of(random_network: Callable[..., LogicNetwork]) -> Callable[..., Chain]:
     """Make the chain of a random network compiled with some options, with no files."""
     network = random_network(2, dense=(60,))
-    raw = unroll(network)
+    raw = unroll_shared(network)
 
     def make(output: str, care: str = "thermometer", **changes: Any) -> Chain:
         options = {"output": output, "care": care, "opt_level": 2}

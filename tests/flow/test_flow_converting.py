@@ -16,13 +16,15 @@ from gate2hw.errors import CheckFailedError, InputError, ToolTimeoutError
 from gate2hw.flow import converting
 from gate2hw.flow.converting import convert, opt
 from gate2hw.formats.circuits import read_circuit
-from gate2hw.ir.aiger import read_aiger, to_ands, write_aiger
+from gate2hw.ir.aiger import read_aiger, write_aiger
+from gate2hw.ir.ands import to_ands
 from gate2hw.ir.blif import write_blif
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Head, Netlist
 from gate2hw.ir.simulate import pack, random_words, scores_of_bits, simulate, unpack
 from gate2hw.ir.store import load_network, save_netlist
 from gate2hw.ir.unroll import unroll
+from gate2hw.passes.equivalence import Proof
 from gate2hw.passes.manager import PipelineResult
 
 HERE = Path(__file__).parent
@@ -144,6 +146,43 @@ def test_a_wrong_pass_is_caught_and_nothing_written(tmp_path, monkeypatch):
     with pytest.raises(CheckFailedError, match="nothing is written"):
         opt(tmp_path / "in.aig", tmp_path / "o.aig", level=1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.aig"]
+
+
+def test_undecided_as_a_whole_is_proved_pass_by_pass(tmp_path, monkeypatch):
+    write_aiger(SAMPLES["int2float"].net, tmp_path / "in.aig")
+    honest, asked = converting.prove_equal, []
+
+    def whole_is_undecided(before, after, **options):
+        asked.append((before, after))
+        if len(asked) == 1:
+            return Proof("undecided", "none", None, 0.0, reason="too hard")
+        return honest(before, after, **options)
+
+    monkeypatch.setattr(converting, "prove_equal", whole_is_undecided)
+    proof = opt(tmp_path / "in.aig", tmp_path / "o.v", mode="gates", level=2)["proof"]
+    assert (proof["result"], proof["method"]) == ("equivalent", "abc cec, pass by pass")
+    assert proof["reason"] == "too hard"
+    assert proof["coverage"].startswith(f"each of {len(asked) - 1} passes")
+    (before, after), steps = asked[0], asked[1:]
+    assert steps[0][0].content_digest() == before.content_digest()
+    assert steps[-1][1].content_digest() == after.content_digest()
+
+
+@pytest.mark.parametrize("result", ["undecided", "different"])
+def test_a_pass_without_a_proof_is_no_proof(result, tmp_path, monkeypatch):
+    write_aiger(SAMPLES["int2float"].net, tmp_path / "in.aig")
+    asked = []
+
+    def undecided(before, after, **_):
+        asked.append(after)
+        verdict = result if len(asked) == 3 else "undecided" if len(asked) == 1 else "equivalent"
+        return Proof(verdict, "none", None, 0.0, reason="too hard")
+
+    monkeypatch.setattr(converting, "prove_equal", undecided)
+    said = "too hard; dce: too hard" if result == "undecided" else "'dce' is proved wrong"
+    with pytest.raises(CheckFailedError, match=said):
+        opt(tmp_path / "in.aig", tmp_path / "o.v", mode="gates", level=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.aig"]
 
 
 def _one_less(path: Path) -> Netlist:

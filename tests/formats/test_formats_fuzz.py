@@ -15,10 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gate2hw.errors import Gate2HWError
+from gate2hw.flow.importing import import_model
 from gate2hw.formats.circuits import FORMATS, read_circuit, write_circuit
 from gate2hw.formats.spec import ImportSpec, parse_spec
 from gate2hw.formats.tensors import read_tensors
 from gate2hw.formats.torchlogix import from_torchlogix
+from gate2hw.ir.lutblif import read_lut_blif, write_lut_blif
+from gate2hw.nn.foreign import read_state_dict
 
 DATA = Path(__file__).parent / "data"
 EXAMPLES = [30, pytest.param(1000, marks=pytest.mark.slow)]
@@ -117,10 +120,31 @@ def test_damaged_netlists(suffix, examples, tmp_path):
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
+def test_damaged_lut_netlists(examples, tmp_path):
+    """What ABC is given and gives back."""
+    net = real_net(1, n_gates=40)
+    write_lut_blif(net, tmp_path / "whole.blif")
+    sound, path = (tmp_path / "whole.blif").read_bytes(), tmp_path / "f.blif"
+    refused = 0
+
+    @fuzz(2 * examples)
+    @given(damage(".blif"))
+    def attack(steps):
+        nonlocal refused
+        path.write_bytes(damaged(sound, steps))
+        text = refusal(lambda: read_lut_blif(path, like=net))
+        if text is not None:
+            refused += 1
+            assert "f.blif" in text
+            assert "\n" not in text
+
+    attack()
+    assert refused > examples // 2
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("name", ["raw.pt", "difflogic.pt"])
 def test_damaged_state_dicts(name, examples, tmp_path):
-    from gate2hw.nn.foreign import read_state_dict
-
     sound = (DATA / name).read_bytes()
     spec = parse_spec("[output]\nclasses = 3\n")
 
@@ -154,6 +178,101 @@ def test_damaged_tensors(suffix, examples, tmp_path):
         refusal(lambda: from_torchlogix(read_tensors(path), ImportSpec(classes=1)))
 
     attack()
+
+
+FOREIGN = {
+    "raw": ("torchlogix", "[output]\nclasses = 3\n"),
+    "learnable": ("torchlogix", "[output]\nclasses = 3\n"),
+    "difflogic": ("difflogic", "[output]\nclasses = 3\n"),
+    "dwn": ("dwn", "[output]\nclasses = 3\n"),
+}
+VALUES = [-1, 10**9, 2**40, 2**63 - 1, float("nan"), float("inf"), 0, True]
+CHANGES = {
+    "drop": lambda a, v: None,
+    "fill": lambda a, v: np.full(a.shape, v),
+    "one": lambda a, v: np.concatenate([a.ravel()[:-1], [v]]).reshape(a.shape),
+    "short": lambda a, v: a[:-1],
+    "empty": lambda a, v: a[:0],
+    "scalar": lambda a, v: np.array(v),
+    "turn": lambda a, v: a.T,
+    "deep": lambda a, v: a[None],
+    "text": lambda a, v: np.full(a.shape, "x"),
+    "float": lambda a, v: a.astype(float),
+}
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("name", FOREIGN)
+def test_twisted_tensors(name, examples, tmp_path):
+    """Sound archives of arrays that lie: each import gives one sentence, or is checked equal."""
+    origin, spec_text = FOREIGN[name]
+    spec = parse_spec(spec_text)
+    files = {"model": read_state_dict(DATA / f"{name}.pt")}
+    if origin == "difflogic":
+        files["wiring"] = read_tensors(DATA / "difflogic.wiring.npz")
+    places = [(file, key) for file, arrays in files.items() for key in sorted(arrays)]
+    refused = 0
+
+    def run(arrays):
+        for file, columns in arrays.items():
+            np.savez(tmp_path / f"{file}.npz", **columns)
+        wiring = tmp_path / "wiring.npz" if "wiring" in arrays else None
+        import_model(
+            tmp_path / "model.npz", origin, tmp_path / "o.safetensors", spec=spec, wiring=wiring
+        )
+
+    run(files)
+
+    @fuzz(examples)
+    @given(
+        st.sampled_from(places),
+        st.sampled_from(sorted(CHANGES)),
+        st.sampled_from(VALUES),
+        st.sampled_from([None, "x", "0.weights"]),
+    )
+    def attack(place, change, value, renamed):
+        nonlocal refused
+        file, key = place
+        arrays = {name: dict(columns) for name, columns in files.items()}
+        array = CHANGES[change](arrays[file].pop(key), value)
+        if array is not None:
+            arrays[file][renamed or key] = array
+        text = refusal(lambda: run(arrays))
+        refused += text is not None
+        assert "\n" not in (text or "")
+
+    attack()
+    assert refused > examples // 3
+
+
+FAR = np.array([0, 1, 1_000_000, 2, 0, 1])
+NEAR = np.array([1, 2, 0, 1, 2, 0])
+FAR_FILES = {
+    "torchlogix": (
+        {"0.weight": np.ones((6, 16)), "0.connections.indices": np.stack([NEAR, FAR])},
+        None,
+    ),
+    "difflogic": ({"0.weights": np.ones((6, 16))}, {"a_0": NEAR, "b_0": FAR}),
+    "dwn": ({"0.luts": np.ones((6, 4)), "0.mapping": np.stack([NEAR, FAR], axis=1)}, None),
+}
+
+
+@pytest.mark.parametrize("origin", FAR_FILES)
+def test_a_far_input_is_not_believed_without_a_spec(origin, tmp_path):
+    """One number in a file of a kilobyte would be a network of a million inputs."""
+    tensors, side = FAR_FILES[origin]
+    model, wiring = tmp_path / "model.npz", tmp_path / "wiring.npz"
+    np.savez(model, **tensors)
+    np.savez(wiring, **(side or {}))
+    spec = parse_spec("[output]\nclasses = 3\n")
+    text = refusal(
+        lambda: import_model(
+            model, origin, tmp_path / "o.st", spec=spec, wiring=wiring if side else None
+        )
+    )
+    assert text is not None
+    assert "reads input 1,000,000, but has only" in text
+    assert "--spec with [input] shape" in text
 
 
 @fuzz(100)

@@ -10,7 +10,8 @@ from formats_nets import real_net
 from formats_nets import wild_net as plain
 
 from gate2hw.errors import InputError, ModelFileError
-from gate2hw.formats.verilog import read_verilog, write_verilog
+from gate2hw.formats.verilog import read_verilog
+from gate2hw.formats.verilog_writer import write_verilog
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import pack, random_words, simulate, unpack

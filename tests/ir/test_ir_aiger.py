@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gate2hw.errors import InputError, ModelFileError
-from gate2hw.ir.aiger import read_aiger, to_ands, write_aiger
+from gate2hw.ir.aiger import read_aiger, write_aiger
+from gate2hw.ir.ands import to_ands
 from gate2hw.ir.builder import NetlistBuilder, from_columns
 from gate2hw.ir.netlist import Names
 from gate2hw.ir.simulate import node_words, pack, random_words, simulate, unpack

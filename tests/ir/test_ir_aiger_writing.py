@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gate2hw.ir import aiger
+from gate2hw.ir import aiger, ands
 from gate2hw.ir.builder import from_columns
 
 
@@ -47,5 +47,7 @@ def test_blocks_change_nothing(suffix, tmp_path, monkeypatch):
     expected = path.read_bytes()
     monkeypatch.setattr(aiger, "_BLOCK", 5)
     monkeypatch.setattr(aiger, "CHUNK", 7)
+    monkeypatch.setattr(ands, "BLOCK", 6)
+    monkeypatch.setattr(ands, "CHUNK", 4)
     aiger.write_aiger(net, path)
     assert path.read_bytes() == expected

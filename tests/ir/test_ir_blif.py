@@ -9,7 +9,7 @@ import pytest
 
 from gate2hw.errors import InputError, ModelFileError
 from gate2hw.ir import bliftables
-from gate2hw.ir.blif import read_blif, write_blif
+from gate2hw.ir.blif import count_tables, read_blif, write_blif
 from gate2hw.ir.builder import NetlistBuilder, from_columns
 from gate2hw.ir.netlist import Names
 from gate2hw.ir.simulate import pack, simulate, unpack
@@ -254,3 +254,12 @@ def test_fuzzed(tmp_path):
             refusals.append(str(error))
     assert len(refusals) > len(variants) // 3
     assert not any("\n" in text for text in refusals)
+
+
+def test_tables_are_counted_by_their_inputs(tmp_path):
+    path = tmp_path / "f.blif"
+    path.write_text(
+        ".model m\n.inputs a b c\n.outputs y z\n# .names no\n.names a \\\n b c y\n111 1\n"
+        ".names a n\n1 1\n.names n b  z\n11 1\n.names one\n1\n.end\n"
+    )
+    assert count_tables(path) == {3: 1, 1: 1, 2: 1, 0: 1}

@@ -7,7 +7,7 @@ from gate2hw.ir import simulate as sim
 from gate2hw.ir.layers import GroupSum, LogicConv, LogicDense, OrPool, Thermometer
 from gate2hw.ir.netlist import Site
 from gate2hw.ir.network import chain
-from gate2hw.ir.unroll import encoder_of, instantiated_gates, unroll
+from gate2hw.ir.unroll import census, encoder_of, instantiated_gates, unroll
 
 CASES = {
     "plain": {},
@@ -68,6 +68,21 @@ def test_unroll_agrees_with_the_oracle(case, seed, random_network, evaluate):
             every = itertools.product(range(channels), range(rows), range(columns))
             n_gates = layer.window[0] * layer.window[1] - 1
             assert pools == {Site(name, *place, g) for place in every for g in range(n_gates)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_census_counts_what_unroll_makes(case, random_network):
+    network = random_network(1, **CASES[case])
+    net, counted = unroll(network), census(network)
+    layer = net.sites.layer_of(net.origin) if net.n_gates else np.zeros(0, np.int64)
+    by_layer = {
+        site.name: int((layer == number).sum()) for number, site in enumerate(net.sites.layers)
+    }
+    assert counted.by_layer == by_layer
+    assert counted.by_function.tolist() == list(net.function_counts().values())
+    assert counted.by_level.tolist() == np.diff(net.level_ptr).tolist()
+    assert (counted.n_gates, counted.depth) == (net.n_gates, net.depth)
+    assert counted.n_outputs == net.n_outputs
 
 
 def test_the_oracle_sees_one_wrong_gate(random_network, evaluate):

@@ -114,6 +114,40 @@ def test_swapped_outputs_of_a_class_are_equal(tmp_path):
     assert proof.result == "equivalent"
 
 
+def rare_signals(order, *, is_flat, n_signals=24, n_inputs=40):
+    """One class that counts, in `order`, ANDs of all inputs but two neighbours, the first twice.
+
+    With `is_flat` each is built as a tree and the first is counted once, with weight 2.
+    """
+    builder = NetlistBuilder(n_inputs)
+    lits = []
+    for skipped in range(1, n_signals + 1):
+        nodes = [i for i in range(1, n_inputs + 1) if i not in (skipped, skipped + 1)]
+        while len(nodes) > 1:
+            pair = builder.gate(8, *(nodes[:2] if is_flat else nodes[-2:]))
+            nodes = [*nodes[2:], pair] if is_flat else [*nodes[:-2], pair]
+        lits.append(2 * nodes[0])
+    outputs = [lits[o] for o in order]
+    weight = [1 + (is_flat and o == 0) for o in order]
+    if not is_flat:
+        outputs, weight = [*outputs, lits[0]], [*weight, 1]
+    return builder.build(outputs, head=Head([0, len(outputs)], weight, [0]))
+
+
+def test_signals_that_no_random_input_tells_apart(tmp_path, monkeypatch):
+    """All look constant: SAT sweeping says which is which, and finds what differs."""
+    order = np.random.default_rng(0).permutation(24).tolist()
+    a, b = rare_signals(range(24), is_flat=False), rare_signals(order, is_flat=True)
+    proof = prove_equal(a, b, work_dir=tmp_path, timeout_s=60)
+    assert proof.result == "equivalent"
+    bad = b.with_(outputs=[b.outputs[1], *b.outputs[1:]])
+    assert prove_equal(a, bad, work_dir=tmp_path, timeout_s=60).result == "different"
+    # the sweep is a guess like any other: one that takes all signals for equal proves nothing
+    monkeypatch.setattr(equivalence, "swept_outputs", lambda net, **_: 2 + 0 * net.outputs)
+    for other in (bad, b):
+        assert prove_equal(a, other, work_dir=tmp_path, timeout_s=60).result == "undecided"
+
+
 def test_obligations_that_fail_where_scores_agree_are_undecided(tmp_path, monkeypatch):
     """Output by output cannot show it; nothing is called different without a difference."""
     net = with_head(NetlistBuilder(2).build([2, 4]), [0, 2], [1, 1], [0])

@@ -187,10 +187,49 @@ def test_names_follow():
     assert got.names == Names(outputs=("a", "b", "d"), classes=("p", "q"))
 
 
-def test_weights_that_do_not_fit():
-    net = inputs_net(3, [[(2, 2**31 - 1), (2, 1)]])
-    with pytest.raises(InputError, match="does not fit 32 bits"):
-        head_merge(net, output="scores")
+MOST = 2**31
+
+
+@pytest.mark.parametrize(
+    ("group", "expected", "bias"),
+    [
+        ([(2, -MOST)], [(2, -MOST)], 0),
+        ([(3, -MOST)], [(3, -MOST)], 0),
+        ([(2, 1 - MOST), (2, -1)], [(2, -MOST)], 0),
+        # +2**31 fits no 32 bits, but its complement's weight does
+        ([(2, MOST - 1), (2, 1)], [(3, -MOST)], MOST),
+        ([(2, 1 - MOST), (3, -1), (2, -2)], [(2, -MOST)], -1),
+    ],
+)
+def test_the_largest_weights(group, expected, bias):
+    groups, biases = merged([group], "scores")
+    assert (groups, biases) == ([expected], [bias])
+    assert affine(inputs_net(6, groups, biases)) == affine(inputs_net(6, [group]))
+
+
+@pytest.mark.parametrize(
+    "group", [[(2, MOST - 1), (2, 2)], [(2, -MOST), (2, -1)], [(2, -MOST), (3, 1)]]
+)
+def test_weights_that_do_not_fit(group):
+    with pytest.raises(InputError, match=r"class 1 counts node 1 .* does not fit 32 bits"):
+        head_merge(inputs_net(3, [[(4, 1)], group]), output="scores")
+
+
+def test_biases_at_the_end_of_their_range():
+    most = 2**63 - 1
+    groups = [[(4, 1)], [(2, 1), (3, 1)]]
+    assert merged(groups, "scores", [-most - 1, most - 1])[1] == [-most - 1, most]
+    with pytest.raises(
+        InputError, match=r"bias of class 1 becomes 9223372036854775808, .* 64 bits"
+    ):
+        merged(groups, "scores", [0, most])
+    # what is added on the way may be more, if the sum fits
+    turned = [[(3, -5), (3, 3)]]
+    assert merged(turned, "scores", [most])[1] == [most - 2]
+    constant = inputs_net(2, [[(1, 1)]], [most])
+    with pytest.raises(InputError, match="bias of class 0"):
+        head_constants(constant)
+    assert head_constants(inputs_net(2, [[(1, 1)]], [most - 1])).head.bias.tolist() == [most]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

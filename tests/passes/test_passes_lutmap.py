@@ -12,7 +12,7 @@ from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.lutnetlist import LutNetlist, from_netlist, table_mask
 from gate2hw.ir.netlist import Encoder, Head, SiteLayer, Sites
 from gate2hw.ir.simulate import encode, pack, random_words, simulate, unpack
-from gate2hw.passes import lutmap
+from gate2hw.passes import lut_search, lutmap
 from gate2hw.passes.lut_expand import expand
 from gate2hw.passes.lut_origin import with_origins
 from gate2hw.passes.lutmap import check_mapping, effort_for, map_luts, search
@@ -65,7 +65,7 @@ def test_higher_effort_is_never_worse(oracle):
         tried = [t for t in mapping.trials if t.n_luts is not None]
         kept = min(t.n_luts for t in tried if t.depth <= mapping.depth_bound)
         assert mapping.luts.n_luts == kept
-        assert mapping.luts.depth <= mapping.optimal_depth + lutmap.EXTRA_LEVELS
+        assert mapping.luts.depth <= mapping.optimal_depth + lut_search.EXTRA_LEVELS
 
 
 def test_the_care_set_saves_luts_and_is_needed_for_that(tmp_path):
@@ -244,7 +244,7 @@ def test_effort_by_size():
 
 
 def test_a_result_that_differs_is_not_taken(oracle, monkeypatch):
-    original = lutmap.run_script
+    original = lut_search.run_script
 
     def lying(commands, *, inputs, outputs, timeout_s):
         run = original(commands, inputs=inputs, outputs=outputs, timeout_s=timeout_s)
@@ -254,14 +254,14 @@ def test_a_result_that_differs_is_not_taken(oracle, monkeypatch):
             path.write_text(text[: at + 1] + "0" + text[at + 2 :].replace(" 1\n", " 0\n"))
         return run
 
-    monkeypatch.setattr(lutmap, "run_script", lying)
+    monkeypatch.setattr(lut_search, "run_script", lying)
     with pytest.raises(CheckFailedError, match="ABC changed what the netlist computes"):
         map_luts(thermometer_net(oracle), effort=0)
 
 
 @pytest.mark.parametrize("error", [ToolTimeoutError, ToolFailedError])
 def test_a_failing_attempt_is_recorded_and_the_best_kept(oracle, monkeypatch, error):
-    original = lutmap.run_script
+    original = lut_search.run_script
     heard = []
 
     def failing(commands, **files):
@@ -269,7 +269,7 @@ def test_a_failing_attempt_is_recorded_and_the_best_kept(oracle, monkeypatch, er
             raise error("abc fell over")
         return original(commands, **files)
 
-    monkeypatch.setattr(lutmap, "run_script", failing)
+    monkeypatch.setattr(lut_search, "run_script", failing)
     net = thermometer_net(oracle)
     mapping = search(net, effort=2, progress=lambda *args: heard.append(args[2]))
     assert [t.reason for t in mapping.trials if t.n_luts is None] == ["abc fell over"]
@@ -281,7 +281,7 @@ def test_without_a_plain_mapping_there_is_an_error(oracle, monkeypatch):
     def failing(commands, **files):
         raise ToolTimeoutError("abc did not end")
 
-    monkeypatch.setattr(lutmap, "run_script", failing)
+    monkeypatch.setattr(lut_search, "run_script", failing)
     with pytest.raises(ToolTimeoutError):
         map_luts(oracle.random_net(1), effort=2)
 

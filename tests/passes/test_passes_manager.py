@@ -261,3 +261,17 @@ def test_no_level_leaves_dead_gates(oracle, seed, care):
 def test_an_unknown_output_is_refused(oracle):
     with pytest.raises(InputError, match="did you mean 'class'"):
         run_pipeline(oracle.random_net(0), 2, output="clas")
+
+
+@pytest.mark.parametrize("output", ["scores", "class"])
+def test_snapshots_are_what_lower_levels_end_with(oracle, output):
+    net = oracle.random_net(2, n_inputs=12, n_gates=300, n_outputs=40, encoder=True)
+    results = [run_pipeline(net, level, output=output) for level in range(4)]
+    digests = [result.net.content_digest() for result in results]
+    assert len(set(digests)) == 4
+    for level, result in enumerate(results):
+        assert [low.content_digest() for low in result.snapshots] == digests[1:level]
+    # a level that changes nothing leaves no second copy of the same netlist
+    done = run_pipeline(results[3].net, 3, output=output)
+    assert all(low is not done.net for low in done.snapshots)
+    assert run_pipeline(done.net, 3, output=output).snapshots == ()

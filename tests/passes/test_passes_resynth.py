@@ -140,3 +140,58 @@ def test_wrong_answer_is_caught(oracle, monkeypatch, tmp_path):
     assert proof.result == "different"
     with pytest.raises(CheckFailedError, match="resynth"):
         PassManager(Pipeline((resynth,))).run(net)
+
+
+def chain(n_gates, n_inputs=10):
+    """`n_gates` ANDs, each on the one below and an input of its own."""
+    builder = NetlistBuilder(n_inputs)
+    node = 1
+    for i in range(2, n_gates + 2):
+        node = builder.gate(8, node, i)
+    return builder.build([2 * node])
+
+
+def flat(n_gates, depth):
+    """ANDs on inputs 1 and others that an XOR chain of `depth` gates reads."""
+    builder = NetlistBuilder(10)
+    nodes = [builder.gate(8, 1, i) for i in range(2, 2 + n_gates - depth + 1)]
+    node = nodes[0]
+    for other in range(2, depth + 1):
+        node = builder.gate(6, node, other)
+    return builder.build([2 * n for n in (node, *nodes[1:])])
+
+
+@pytest.mark.parametrize(
+    ("options", "n_gates", "depth"),
+    [
+        ({}, 7, 5),
+        ({"max_depth": 3}, 8, 4),
+        ({"max_depth": 4}, 8, 4),
+        ({"max_depth": 5}, 7, 5),
+        ({"max_depth": 6}, 6, 6),
+    ],
+)
+def test_levels_are_bounded(monkeypatch, options, n_gates, depth):
+    """The fewest gates within the bound, whatever shape the tool comes up with."""
+    net = flat(9, 4)
+    shapes = [chain(6), flat(7, 5), flat(8, 4), flat(8, 8)]
+    monkeypatch.setattr(resynth_module, "_variants", lambda *_: shapes)
+    monkeypatch.setattr(resynth_module, "restore_origins", lambda before, after: after)
+    monkeypatch.setattr(resynth_module, "map_parts", lambda net, change, **_: change(net))
+    got = resynth(net, care="none", effort=1, **options)
+    assert (net.n_gates, net.depth) == (9, 4)
+    assert (got.n_gates, got.depth) == (n_gates, depth)
+
+
+def test_parts_that_grow_together_are_held_back(monkeypatch):
+    """Each part within its bound, the whole beyond its own: done again without growth."""
+    asked = []
+
+    def growing(net, change, **_):
+        asked.append(change.keywords["extra"])
+        return chain(8) if asked[-1] else flat(8, 4)
+
+    monkeypatch.setattr(resynth_module, "map_parts", growing)
+    monkeypatch.setattr(resynth_module, "restore_origins", lambda before, after: after)
+    got = resynth(flat(9, 4), care="none", effort=1, max_depth=6)
+    assert (got.n_gates, got.depth, asked) == (8, 4, [2, 0])

@@ -122,7 +122,7 @@ def make_report(history: Any = None) -> dict[str, Any]:
             "optimised": net.n_gates,
             "depth": net.depth,
         },
-        "analysis": analyse(network, raw, net, golden, history),
+        "analysis": analyse(network, net, golden, history),
         "passes": passes,
         "checks": {
             "software": {

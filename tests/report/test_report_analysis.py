@@ -18,7 +18,7 @@ from gate2hw.report import analyse
 
 
 @pytest.fixture
-def nets() -> tuple[LogicNetwork, Netlist, Netlist]:
+def nets() -> tuple[LogicNetwork, Netlist]:
     """Three features of two bits, gates AND, XOR, A, OR; the wire A goes away in passes."""
     encoder = Thermometer((3,), np.array([[2, 5], [1, 7], [3, 4]]), 10)
     wiring = np.array([[0, 1], [0, 2], [2, 3], [1, 3]])
@@ -39,7 +39,7 @@ def nets() -> tuple[LogicNetwork, Netlist, Netlist]:
         sites=raw.sites,
         digest=raw.digest,
     )
-    return network, raw, netlist
+    return network, netlist
 
 
 def golden_of(y: list[int], predicted: list[int]) -> Golden:
@@ -48,7 +48,7 @@ def golden_of(y: list[int], predicted: list[int]) -> Golden:
     return Golden(x, np.array(y, np.int64), scores, np.array(predicted, np.int64), "d")
 
 
-def test_counts_gates_by_layer_function_and_level(nets: tuple[LogicNetwork, Netlist, Netlist]):
+def test_counts_gates_by_layer_function_and_level(nets: tuple[LogicNetwork, Netlist]):
     found = analyse(*nets, None, None)
     assert found["layers"] == [
         {"name": "dense", "kind": "LogicDense", "unique": 4, "instantiated": 4, "optimised": 3}
@@ -70,20 +70,20 @@ def test_counts_gates_by_layer_function_and_level(nets: tuple[LogicNetwork, Netl
     }
 
 
-def test_levels_and_gates_without_a_site(nets: tuple[LogicNetwork, Netlist, Netlist]):
-    network, raw, _ = nets
+def test_levels_and_gates_without_a_site(nets: tuple[LogicNetwork, Netlist]):
+    network, like = nets
     deep = from_columns(
         6,
         np.array([8, 6, 14], np.uint8),
         np.array([1, 1, 8], np.int32),
         np.array([2, 3, 7], np.int32),
         np.array([9, 8, 3, 9], np.int64) * 2,
-        head=raw.head,
-        encoder=raw.encoder,
+        head=like.head,
+        encoder=like.encoder,
         origin=np.array([0, -1, 3], np.int32),
-        sites=raw.sites,
+        sites=like.sites,
     )
-    found = analyse(network, raw, deep, None, None)
+    found = analyse(network, deep, None, None)
     assert found["levels"]["optimised"] == [2, 1]
     assert [(row["name"], row["optimised"]) for row in found["layers"]] == [
         ("dense", 2),
@@ -91,7 +91,7 @@ def test_levels_and_gates_without_a_site(nets: tuple[LogicNetwork, Netlist, Netl
     ]
 
 
-def test_pixels_never_read_keep_the_input_shape(nets: tuple[LogicNetwork, Netlist, Netlist]):
+def test_pixels_never_read_keep_the_input_shape(nets: tuple[LogicNetwork, Netlist]):
     use = analyse(*nets, None, None)["encoder"]
     assert (use["shape"], use["never_read"], use["bits_read"]) == (
         [3],
@@ -102,7 +102,7 @@ def test_pixels_never_read_keep_the_input_shape(nets: tuple[LogicNetwork, Netlis
     assert use["fraction_used"] == pytest.approx(4 / 6)
 
 
-def test_area_estimate_by_hand(nets: tuple[LogicNetwork, Netlist, Netlist]):
+def test_area_estimate_by_hand(nets: tuple[LogicNetwork, Netlist]):
     estimate = analyse(*nets, None, None)["area_estimate"]
     # 4 bits x 3 gates; 3 gates; 2 half adders x 2; scores 0..2 are 2 bits, the index is 1
     assert estimate["gates"] == {
@@ -114,13 +114,13 @@ def test_area_estimate_by_hand(nets: tuple[LogicNetwork, Netlist, Netlist]):
     assert estimate["formula"].keys() == estimate["gates"].keys()
 
 
-def test_confusion_counts_labelled_samples(nets: tuple[LogicNetwork, Netlist, Netlist]):
+def test_confusion_counts_labelled_samples(nets: tuple[LogicNetwork, Netlist]):
     found = analyse(*nets, golden_of([0, 1, 1, -1], [0, 1, 0, 1]), None)
     assert found["confusion"] == {"matrix": [[1, 0], [1, 1]], "n_labelled": 3, "n_ties": 1}
     assert "confusion_reason" not in found
 
 
-def test_confusion_needs_labels_in_range(nets: tuple[LogicNetwork, Netlist, Netlist]):
+def test_confusion_needs_labels_in_range(nets: tuple[LogicNetwork, Netlist]):
     found = analyse(*nets, golden_of([-1] * 4, [0, 1, 0, 1]), None)
     assert found["confusion"] is None
     assert "no labels" in str(found["confusion_reason"])
@@ -129,7 +129,7 @@ def test_confusion_needs_labels_in_range(nets: tuple[LogicNetwork, Netlist, Netl
         analyse(*nets, golden_of([0, 1, 5, 1], [0, 1, 0, 1]), None)
 
 
-def test_history_is_read(nets: tuple[LogicNetwork, Netlist, Netlist], tmp_path: Path):
+def test_history_is_read(nets: tuple[LogicNetwork, Netlist], tmp_path: Path):
     path = tmp_path / "history.csv"
     head = "step,time_s,loss,accuracy_validation_soft,accuracy_validation,lr,extra\n"
     path.write_text(head + "0,0.5,2.25,,0.1,0.01,x\n10,1.5,nan,0.6,0.5,0.01,x\n")
@@ -155,7 +155,7 @@ def test_history_is_read(nets: tuple[LogicNetwork, Netlist, Netlist], tmp_path: 
     ],
 )
 def test_history_that_cannot_be_read_is_null_with_a_reason(
-    nets: tuple[LogicNetwork, Netlist, Netlist], tmp_path: Path, text: str | None, reason: str
+    nets: tuple[LogicNetwork, Netlist], tmp_path: Path, text: str | None, reason: str
 ):
     path = tmp_path / "history.csv"
     if text is not None:
@@ -165,7 +165,7 @@ def test_history_that_cannot_be_read_is_null_with_a_reason(
     assert reason in str(found["training_reason"])
 
 
-def test_a_netlist_without_encoder_is_refused(nets: tuple[LogicNetwork, Netlist, Netlist]):
-    network, raw, netlist = nets
+def test_a_netlist_without_encoder_is_refused(nets: tuple[LogicNetwork, Netlist]):
+    network, netlist = nets
     with pytest.raises(InputError, match="no encoder"):
-        analyse(network, raw, netlist.with_(encoder=None), None, None)
+        analyse(network, netlist.with_(encoder=None), None, None)

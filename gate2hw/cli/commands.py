@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from gate2hw import flow
-from gate2hw.cli import netlists
+from gate2hw.cli import netlists, sweep
 from gate2hw.cli.console import Terminal
 
 __all__ = ["COMMANDS"]
@@ -18,6 +19,8 @@ __all__ = ["COMMANDS"]
 
 def _train(args: argparse.Namespace, terminal: Terminal) -> int:
     out = args.out or Path("build") / Path(args.recipe).stem
+    if os.environ.get("RANK", "0") != "0":  # of several processes under torchrun, the first speaks
+        terminal = Terminal(quiet=True)
     with terminal.progress(f"train {Path(args.recipe).stem}") as progress:
         result = flow.train(
             args.recipe,
@@ -188,6 +191,17 @@ def _demo(args: argparse.Namespace, terminal: Terminal) -> int:
     return int(result["failed"])
 
 
+def _kernels_line(kernels: dict[str, str | None]) -> str:
+    if kernels["kernels"] == "c":
+        return f"training kernels: C, for {kernels['set']} ({kernels['path']})"
+    if kernels["kernels"] is None:
+        return f"training kernels: none, torch cannot be loaded: {kernels['reason']}"
+    return (
+        f"training kernels: plain torch, many times slower ({kernels['reason']}); for the C ones "
+        "install gate2hw again where a C compiler is"
+    )
+
+
 def _doctor(args: argparse.Namespace, terminal: Terminal) -> int:
     found = flow.doctor()
     terminal.give(found)
@@ -201,6 +215,7 @@ def _doctor(args: argparse.Namespace, terminal: Terminal) -> int:
             "" if tool["found"] else tool["how_to_get"],
         )
     terminal.say(table)
+    terminal.say(_kernels_line(found["kernels"]))
     for line in found["advice"]:
         terminal.say(line)
     return 0 if found["complete"] else 2
@@ -217,4 +232,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
     "demo": _demo,
     "doctor": _doctor,
     **netlists.COMMANDS,
+    **sweep.COMMANDS,
 }

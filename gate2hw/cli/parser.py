@@ -6,7 +6,7 @@ import argparse
 from typing import TypeAlias
 
 from gate2hw import __version__
-from gate2hw.cli import netlists
+from gate2hw.cli import netlists, sweep
 from gate2hw.cli.values import fraction, mhz
 
 __all__ = ["make_parser"]
@@ -35,7 +35,8 @@ def _add_train(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         help="train a recipe; writes model.safetensors and golden.npz",
         description="Train a logic gate network by RECIPE: a TOML file or the name of a shipped "
         "recipe. Ctrl-C stops cleanly; --resume goes on where it stopped.",
-        epilog="example: gate2hw train digits -o build/digits --set training.steps=500",
+        epilog="example: gate2hw train digits -o build/digits --set training.steps=500. "
+        "Every key of a recipe, with advice: docs/training.md; data sets: docs/data.md.",
     )
     p.add_argument("recipe", metavar="RECIPE", help="TOML file, or a shipped recipe's name")
     p.add_argument("-o", "--out", metavar="DIR", help="folder to write (default: build/RECIPE)")
@@ -195,4 +196,5 @@ def make_parser() -> argparse.ArgumentParser:
     for add in (_add_train, _add_compile, _add_verify, _add_synth, _add_rest):
         add(sub, common)
     netlists.add_parsers(sub, common)
+    sweep.add_parsers(sub, common)
     return parser

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gate2hw.flow.importing import import_model
     from gate2hw.flow.information import doctor, info, targets
     from gate2hw.flow.reporting import report
+    from gate2hw.flow.sweeping import sweep
     from gate2hw.flow.synthesis import synth
     from gate2hw.flow.training import train
     from gate2hw.flow.verifying import verify
@@ -25,6 +26,7 @@ __all__ = [
     "info",
     "opt",
     "report",
+    "sweep",
     "synth",
     "targets",
     "train",
@@ -40,6 +42,7 @@ _HOME = {
     "info": "information",
     "opt": "converting",
     "report": "reporting",
+    "sweep": "sweeping",
     "synth": "synthesis",
     "targets": "information",
     "train": "training",

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -15,9 +16,16 @@ from torch import Tensor, nn
 from gate2hw.errors import InputError, ModelFileError
 from gate2hw.ir.store import atomic_path
 
-__all__ = ["CHECKPOINT_FORMAT", "Progress", "Sampler", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "CHECKPOINT_FORMAT",
+    "Progress",
+    "Sampler",
+    "load_checkpoint",
+    "save_checkpoint",
+    "seeded_generators",
+]
 
-CHECKPOINT_FORMAT = "gate2hw checkpoint 1"
+CHECKPOINT_FORMAT = "gate2hw checkpoint 2"
 
 
 class Sampler:
@@ -37,6 +45,22 @@ class Sampler:
         batch = self.order[self.position : self.position + self.batch_size]
         self.position += self.batch_size
         return batch
+
+
+def seeded_generators(seed: int, device: torch.device) -> dict[str, torch.Generator]:
+    """The sources of randomness besides the sampler: ``augmentation`` (CPU), ``noise`` (`device`).
+
+    Their seeds are mixed from `seed` and a number of their own: torch's CPU generator reads 32
+    bits of a seed, so that sums with large constants would give the sampler's stream again.
+    """
+
+    def mixed(number: int) -> int:
+        return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+    return {
+        "augmentation": torch.Generator().manual_seed(mixed(1)),
+        "noise": torch.Generator(device).manual_seed(mixed(2)),
+    }
 
 
 @dataclass
@@ -61,6 +85,7 @@ def save_checkpoint(
     best: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     sampler: Sampler,
+    generators: dict[str, torch.Generator],
     progress: Progress,
 ) -> None:
     """Write the whole state of a run, replacing the last checkpoint in one step."""
@@ -70,6 +95,8 @@ def save_checkpoint(
         tensors.update({f"optimizer/{number}/{key}": value for key, value in state.items()})
     tensors["sampler/order"] = sampler.order
     tensors["sampler/generator"] = sampler.generator.get_state()
+    for name, generator in generators.items():
+        tensors[f"generator/{name}"] = generator.get_state()
     content = {
         "recipe": recipe,
         "progress": asdict(progress),
@@ -105,6 +132,7 @@ def load_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     sampler: Sampler,
+    generators: dict[str, torch.Generator],
 ) -> tuple[Progress, dict[str, Tensor]]:
     """Restore the state of a run in place; returns its progress and the best weights so far.
 
@@ -140,6 +168,8 @@ def load_checkpoint(
         sampler.order = tensors["sampler/order"]
         sampler.generator.set_state(tensors["sampler/generator"])
         sampler.position = int(content["position"])
+        for name, generator in generators.items():
+            generator.set_state(tensors[f"generator/{name}"])
         return Progress(**content["progress"]), _part(tensors, "best/")
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{path}: the checkpoint is incomplete ({error})") from error

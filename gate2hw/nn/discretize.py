@@ -14,6 +14,7 @@ from gate2hw.ir.network import LogicNetwork, chain
 from gate2hw.nn.gates import GateWeights, Parametrisation
 from gate2hw.nn.layers import GroupSum, LogicConv2d, LogicDense, OrPool2d, Thermometer
 from gate2hw.nn.model import LogicModel
+from gate2hw.nn.topk import SelectsInputs
 
 __all__ = ["from_network", "to_network"]
 
@@ -78,6 +79,9 @@ def to_network(
                 f"a {type(model).__name__} is no LogicModel, nor an nn.Sequential of its layers"
             )
         model = LogicModel(list(model))
+    for module in model.modules():
+        if isinstance(module, Thermometer | SelectsInputs):
+            module.settle()
     layers: list[tuple[str, ir_layers.Layer]] = []
     shape: tuple[int, ...] = model.thermometer.input_shape
     for name, layer in model.named_children():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -11,11 +12,17 @@ from torch import Tensor, nn
 
 from gate2hw.errors import InputError, nearest
 
-__all__ = ["THRESHOLD_KINDS", "Thermometer", "ThresholdKind", "choose_thresholds"]
+__all__ = [
+    "THRESHOLD_KINDS",
+    "Thermometer",
+    "ThresholdKind",
+    "choose_thresholds",
+    "fixed_thresholds",
+]
 
 Shape = tuple[int, ...]
-ThresholdKind = Literal["uniform", "quantile"]
-THRESHOLD_KINDS: Final[tuple[ThresholdKind, ...]] = ("uniform", "quantile")
+ThresholdKind = Literal["uniform", "quantile", "fixed"]
+THRESHOLD_KINDS: Final[tuple[ThresholdKind, ...]] = ("uniform", "quantile", "fixed")
 
 
 def choose_thresholds(
@@ -27,8 +34,10 @@ def choose_thresholds(
     channel's values evenly, ``quantile`` its distribution; equal thresholds are moved apart.
     Raises InputError for an unknown kind or more thresholds than 0..max_value-1 holds.
     """
-    if kind not in THRESHOLD_KINDS:
-        raise InputError(f"unknown kind of thresholds {kind!r}; {nearest(kind, THRESHOLD_KINDS)}")
+    if kind not in THRESHOLD_KINDS[:2]:
+        raise InputError(
+            f"unknown kind of thresholds {kind!r}; {nearest(kind, THRESHOLD_KINDS[:2])}"
+        )
     if not 1 <= n_thresholds <= max_value:
         raise InputError(
             f"{n_thresholds} thresholds asked for, but values 0..{max_value} allow 1..{max_value}"
@@ -41,11 +50,34 @@ def choose_thresholds(
     else:
         raw = np.quantile(columns, share, axis=1).T
     thresholds = np.floor(raw).astype(np.int64)
+    return _distinct(thresholds, max_value)
+
+
+def _distinct(thresholds: npt.NDArray[np.int64], max_value: int) -> npt.NDArray[np.int32]:
+    """(C, T) int32, strictly rising in 0..max_value-1, from (C, T) that rise or stay equal."""
+    n_thresholds = thresholds.shape[1]
+    result = np.maximum(thresholds, 0)
     for t in range(1, n_thresholds):
-        thresholds[:, t] = np.maximum(thresholds[:, t], thresholds[:, t - 1] + 1)
+        result[:, t] = np.maximum(result[:, t], result[:, t - 1] + 1)
     room = max_value - n_thresholds + np.arange(n_thresholds)
-    result: npt.NDArray[np.int32] = np.minimum(thresholds, room).astype(np.int32)
-    return result
+    limited: npt.NDArray[np.int32] = np.minimum(result, room).astype(np.int32)
+    return limited
+
+
+def fixed_thresholds(
+    thresholds: Sequence[int], n_channels: int, max_value: int
+) -> npt.NDArray[np.int32]:
+    """(n_channels, T) int32: the given thresholds for every channel.
+
+    Raises InputError unless they rise strictly within 0..max_value-1.
+    """
+    given = np.array(thresholds, np.int64)
+    if given.size == 0 or given.min() < 0 or given.max() >= max_value or (np.diff(given) < 1).any():
+        raise InputError(
+            f"thermometer.thresholds is {given.tolist()}; they must rise strictly within "
+            f"0..{max_value - 1}"
+        )
+    return np.tile(given.astype(np.int32), (n_channels, 1))
 
 
 class Thermometer(nn.Module):
@@ -54,6 +86,11 @@ class Thermometer(nn.Module):
     `thresholds` (C or F, T) are strictly rising integers in 0..max_value-1; channel c, threshold
     t becomes channel ``c*T + t``. `scale` and `offset` (C or F,) float64 say how a float feature
     was quantised, ``x = round((value - offset) * scale)``; `quantise` applies them.
+
+    With `learned`, `raw` (C, T) float is trained in the range 0..1 of all values: in training, a
+    bit is ``sigmoid((x / max_value - raw) / width)``, `raw` sorted (learned thresholding of WARP,
+    arXiv 2602.03527). `thresholds` follow it whenever the mode becomes eval: rounded down, as
+    ``x > t`` is ``x > floor(t)``, and moved apart where equal.
     Raises InputError for a wrong shape and for values that are no integers in 0..max_value.
     """
 
@@ -65,6 +102,8 @@ class Thermometer(nn.Module):
         *,
         scale: npt.ArrayLike | None = None,
         offset: npt.ArrayLike | None = None,
+        learned: bool = False,
+        width: float = 0.05,
     ) -> None:
         super().__init__()
         self.input_shape: Shape = tuple(input_shape)
@@ -76,6 +115,37 @@ class Thermometer(nn.Module):
         for name, values in (("scale", scale), ("offset", offset)):
             array = None if values is None else torch.from_numpy(np.array(values, np.float64))
             self.register_buffer(name, array)
+        self.width = width
+        self.raw: nn.Parameter | None = None
+        if learned:  # half a step up: the integer that rounding down gives back lies in the middle
+            self.raw = nn.Parameter((self.thresholds.float() + 0.5) / self.max_value)
+            self.register_load_state_dict_post_hook(_settle)  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Make `thresholds` the integers of the learned ones; without learning, do nothing.
+
+        Raises InputError naming the first channel with a threshold that is not finite.
+        """
+        if self.raw is None:
+            return
+        values = self.raw.detach().cpu().double().numpy()
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            raise InputError(
+                f"thermometer, channel {bad[0, 0]}: a learned threshold is not finite; "
+                "train again with a lower thermometer.learning_rate"
+            )
+        floors = np.floor(np.sort(np.clip(values, 0, 1), axis=1) * self.max_value)
+        integers = torch.from_numpy(_distinct(floors.astype(np.int64), self.max_value))
+        self.thresholds.copy_(integers)
+
+    def train(self, mode: bool = True) -> Thermometer:
+        """Choose the mode; to eval, learned thresholds become integers."""
+        if not mode:
+            self.settle()
+        super().train(mode)
+        return self
 
     @property
     def output_shape(self) -> Shape:
@@ -119,7 +189,18 @@ class Thermometer(nn.Module):
         """(N, *input_shape) to [C*T*positions, N]: int8 in eval mode, else the default float."""
         self.check(x)
         channels, n_thresholds = self.thresholds.shape
-        values = x.reshape(x.shape[0], channels, 1, -1).to(torch.int32).permute(1, 2, 3, 0)
-        bits = values > self.thresholds.view(channels, n_thresholds, 1, 1)
+        values = x.reshape(x.shape[0], channels, 1, -1).permute(1, 2, 3, 0)
+        if self.raw is not None and self.training:
+            share = values.to(self.raw.dtype) / self.max_value
+            rising = self.raw.sort(1).values.view(channels, -1, 1, 1)
+            soft = torch.sigmoid((share - rising) / self.width)
+            return soft.reshape(-1, x.shape[0])
+        bits = values.to(torch.int32) > self.thresholds.view(channels, n_thresholds, 1, 1)
         dtype = torch.get_default_dtype() if self.training else torch.int8
         return bits.to(dtype).reshape(-1, x.shape[0])
+
+
+def _settle(module: nn.Module, _: object) -> None:
+    """Hook: the integers follow the thresholds that were loaded."""
+    assert isinstance(module, Thermometer)
+    module.settle()

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from gate2hw.errors import InputError
 from gate2hw.nn.encoding import Thermometer
 from gate2hw.nn.gates import GateWeights, Parametrisation
-from gate2hw.nn.kernels import bilinear, gather_gates, pair_gates
+from gate2hw.nn.kernels import TreeGeometry, bilinear
+from gate2hw.nn.ops import logic_dense, logic_tree
+from gate2hw.nn.topk import SelectsInputs
 from gate2hw.nn.wiring import balanced_leaves, balanced_pairs
 
 __all__ = ["GroupSum", "LogicConv2d", "LogicDense", "OrPool2d", "Thermometer", "group_bounds"]
@@ -65,7 +67,7 @@ def _output_map(input_shape: Shape, span: Pair, stride: Pair, padding: Pair, nam
     return rows, columns
 
 
-class LogicConv2d(nn.Module):
+class LogicConv2d(SelectsInputs):
     """Trees of gates over a receptive field, shared over positions (arXiv 2411.04732, sec. 3.1).
 
     `leaves` (K, 2**depth, 3) int32 holds (channel, row, column) of each leaf; gates of tree level
@@ -107,6 +109,7 @@ class LogicConv2d(nn.Module):
                 channels_per_tree=channels_per_tree,
                 rng=rng or np.random.default_rng(0),
             )
+        self.select = None
         self.leaves: Tensor
         self.register_buffer("leaves", torch.from_numpy(np.array(leaves, np.int32)))
         self.gates = nn.ModuleList(
@@ -134,45 +137,64 @@ class LogicConv2d(nn.Module):
 
     def _rewire(self) -> None:
         """Recompute the row numbers that the leaf gates read from `leaves`."""
-        limits = torch.tensor([self.input_shape[0], *self.field], device=self.leaves.device)
-        if bool(((self.leaves < 0) | (self.leaves >= limits)).any()):
-            raise InputError(f"LogicConv2d: a leaf lies outside its field {limits.tolist()}")
-        _, height, width = self.input_shape
-        steps = [torch.arange(n, device=self.leaves.device) for n in self.positions]
-        leaves = self.leaves.long()
-        row = leaves[..., 1, None] + steps[0] * self.stride[0] - self.padding[0]
-        column = leaves[..., 2, None] + steps[1] * self.stride[1] - self.padding[1]
-        row, column = row[..., :, None], column[..., None, :]
-        place = (leaves[..., 0, None, None] * height + row) * width + column
-        outside = (row < 0) | (row >= height) | (column < 0) | (column >= width)
-        place = torch.where(outside, _size(self.input_shape), place).reshape(
+        if self.select is not None:
+            self.leaves = self.select.chosen().view_as(self.leaves)
+            n_candidates = self.select.candidates.shape[1]
+            self.places = self._places(self.select.candidates).mT.reshape(-1, n_candidates)
+        place = self._places(self.leaves).reshape(
             self.kernels, -1, 2, self.positions[0] * self.positions[1]
         )
         self.in0 = place[:, :, 0].reshape(-1).contiguous()
         self.in1 = place[:, :, 1].reshape(-1).contiguous()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[C*H*W, N] to [K*rows*columns, N]."""
+    def _places(self, leaves: Tensor) -> Tensor:
+        """(.., 3) places in the field to (.., P) int64 row numbers, the last row for padding."""
+        limits = torch.tensor([self.input_shape[0], *self.field], device=leaves.device)
+        if bool(((leaves < 0) | (leaves >= limits)).any()):
+            raise InputError(f"LogicConv2d: a leaf lies outside its field {limits.tolist()}")
+        _, height, width = self.input_shape
+        steps = [torch.arange(n, device=leaves.device) for n in self.positions]
+        leaves = leaves.long()
+        row = leaves[..., 1, None] + steps[0] * self.stride[0] - self.padding[0]
+        column = leaves[..., 2, None] + steps[1] * self.stride[1] - self.padding[1]
+        row, column = row[..., :, None], column[..., None, :]
+        place = (leaves[..., 0, None, None] * height + row) * width + column
+        outside = (row < 0) | (row >= height) | (column < 0) | (column >= width)
+        return torch.where(outside, _size(self.input_shape), place).flatten(-2)
+
+    def _geometry(self, pool: OrPool2d | None) -> TreeGeometry:
+        """What `logic_tree` is told of this layer and of the pool that follows it."""
+        own = (*self.input_shape, *self.field, *self.stride, *self.padding, *self.positions)
+        if pool is None:
+            return TreeGeometry._make((*own, 1, 1, 1, 1, 0, 0, *self.positions))
+        pooling = (*pool.window, *pool.stride, *pool.padding, *pool.positions)
+        return TreeGeometry._make((*own, *pooling))
+
+    def forward(self, x: Tensor, pool: OrPool2d | None = None) -> Tensor:
+        """[C*H*W, N] to [K*rows*columns, N], or to the signals of `pool`, done in one go.
+
+        Fused, training keeps one number a window rather than one a position.
+        """
         _check_rows(x, self.input_shape, "LogicConv2d")
         batch = x.shape[1]
         gates: list[GateWeights] = list(self.gates)  # type: ignore[arg-type]
+        if self.training and not self.mixes:
+            coefficients = torch.cat([level.relaxed() for level in gates])
+            return logic_tree(x, coefficients, self.leaves, self._geometry(pool))[0]
         if not self.training:
             x = x.to(torch.int8)
         if max(self.padding) > 0:
             x = torch.cat([x, x.new_zeros(1, batch)])  # the row that padded places read
-        if self.training:
-            x = gather_gates(x, gates[0].relaxed(), self.in0, self.in1)
+        if self.mixes:
+            x = self.mixed_gates(x, [level.relaxed() for level in gates])
         else:
             rows = (x.index_select(0, places) for places in (self.in0, self.in1))
             a, b = (row.view(gates[0].n_gates, -1) for row in rows)
             x = bilinear(a, b, gates[0].hard())
-        x = x.reshape(gates[0].n_gates, -1)
-        for level in gates[1:]:
-            if self.training:
-                x = pair_gates(x, level.relaxed())
-            else:
+            for level in gates[1:]:
                 x = bilinear(x[0::2], x[1::2], level.hard())
-        return x.reshape(-1, batch)
+        x = x.reshape(-1, batch)
+        return x if pool is None else pool(x)
 
 
 class OrPool2d(nn.Module):
@@ -225,7 +247,7 @@ class OrPool2d(nn.Module):
         return torch.stack(views).max(0).values.reshape(-1, batch)
 
 
-class LogicDense(nn.Module):
+class LogicDense(SelectsInputs):
     """`width` gates, each reading two signals: [F, N] to [width, N].
 
     `wiring` (width, 2) int32 are numbers into the flattened (C order) input; by default seeded
@@ -251,6 +273,7 @@ class LogicDense(nn.Module):
             raise InputError("LogicDense: width must be at least 1")
         if wiring is None:
             wiring = balanced_pairs(width, _size(self.input_shape), rng or np.random.default_rng(0))
+        self.select = None
         self.wiring: Tensor
         self.register_buffer("wiring", torch.from_numpy(np.array(wiring, np.int32)))
         self.gates = GateWeights(width, parametrisation, residual)
@@ -272,6 +295,9 @@ class LogicDense(nn.Module):
 
     def _rewire(self) -> None:
         size = _size(self.input_shape)
+        if self.select is not None:
+            self.wiring = self.select.chosen().view_as(self.wiring)
+            self.places = self.select.candidates.long()
         if bool(((self.wiring < 0) | (self.wiring >= size)).any()):
             raise InputError(f"LogicDense: wiring points outside the input of {size} signals")
         self.in0 = self.wiring[:, 0].long().contiguous()
@@ -280,8 +306,10 @@ class LogicDense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[F, N] to [width, N]."""
         _check_rows(x, self.input_shape, "LogicDense")
+        if self.mixes:
+            return self.mixed_gates(x, [self.gates.relaxed()])
         if self.training:
-            return gather_gates(x, self.gates.relaxed(), self.in0, self.in1)
+            return logic_dense(x, self.gates.relaxed(), self.in0, self.in1)
         x = x.to(torch.int8)
         a, b = x.index_select(0, self.in0), x.index_select(0, self.in1)
         return bilinear(a, b, self.gates.hard())

@@ -15,13 +15,26 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from gate2hw.errors import InputError, nearest
-from gate2hw.nn.encoding import ThresholdKind
-from gate2hw.nn.gates import Parametrisation
+from gate2hw.nn.options import (
+    AreaSpec,
+    AugmentationSpec,
+    ConvWiring,
+    DenseWiring,
+    DistillationSpec,
+    GatesSpec,
+    ThermometerSpec,
+    TrainingSpec,
+    WiringSpec,
+)
+from gate2hw.nn.options import number as _number
 
 __all__ = [
+    "AreaSpec",
+    "AugmentationSpec",
     "ConvSpec",
     "DataSpec",
     "DenseSpec",
+    "DistillationSpec",
     "GatesSpec",
     "HeadSpec",
     "LayerSpec",
@@ -29,39 +42,40 @@ __all__ = [
     "Recipe",
     "ThermometerSpec",
     "TrainingSpec",
+    "WiringSpec",
     "load_recipe",
     "parse_recipe",
     "recipes",
 ]
 
 
-def _number(default: Any, low: float, high: float = float("inf"), *, open_low: bool = False) -> Any:
-    """A dataclass field with its allowed range; `open_low` excludes the lower end."""
-    return field(default=default, metadata={"low": low, "high": high, "open_low": open_low})
-
-
 @dataclass(frozen=True)
 class DataSpec:
-    """Where the samples come from: ``digits``, ``mnist``, or the path of a .npz or .csv file."""
+    """Where the samples come from, and how they become integers.
+
+    `source` is one of `gate2hw.nn.datasets.BUILT_IN` or the path of a .npz or a table (.csv,
+    .parquet) whose column `target` holds the classes. Columns in `categorical` become a 0/1
+    feature for each different cell, those in `leave_out` are not read. With `cuts`, every column
+    of numbers becomes that many 0/1 features, ``value > cut``, at quantiles of the training
+    samples; else numbers that are no small integers are quantised to `bits` bits. `check` compares
+    the md5 of published files.
+    """
 
     source: str = "digits"
     split: int = _number(0, 0, 4)
     validation_fraction: float = _number(0.15, 0, 0.5, open_low=True)
     target: str = ""
+    categorical: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    cuts: int = _number(0, 0, 255)
+    bits: int = _number(8, 1, 16)
     max_value: int = _number(0, 0, 65535)
-
-
-@dataclass(frozen=True)
-class ThermometerSpec:
-    """How many thresholds a channel gets, and how they are chosen."""
-
-    n_thresholds: int = _number(3, 1, 255)
-    kind: ThresholdKind = "uniform"
+    check: bool = True
 
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """A `LogicConv2d`."""
+    """A `LogicConv2d`; `candidates` is of top-k wiring, `reach` of local wiring."""
 
     kernels: int = _number(32, 1)
     field: int = _number(3, 1)
@@ -69,6 +83,9 @@ class ConvSpec:
     channels_per_tree: int = _number(2, 1)
     stride: int = _number(1, 1)
     padding: int = _number(0, 0)
+    wiring: ConvWiring = "balanced"
+    candidates: int = _number(8, 2, 1024)
+    reach: int = _number(1, 1)
 
 
 @dataclass(frozen=True)
@@ -82,9 +99,12 @@ class PoolSpec:
 
 @dataclass(frozen=True)
 class DenseSpec:
-    """A `LogicDense`."""
+    """A `LogicDense`; `candidates` is of top-k wiring, `reach` of local wiring."""
 
     width: int = _number(1000, 1)
+    wiring: DenseWiring = "balanced"
+    candidates: int = _number(8, 2, 1024)
+    reach: int = _number(1, 1)
 
 
 LayerSpec: TypeAlias = ConvSpec | PoolSpec | DenseSpec
@@ -99,29 +119,6 @@ class HeadSpec:
 
 
 @dataclass(frozen=True)
-class GatesSpec:
-    """How gates are parametrised and started; see `GateWeights`."""
-
-    parametrisation: Parametrisation = "inputwise"
-    residual: float = _number(0.9, 0.5, 0.999999, open_low=True)
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    """AdamW with a cosine to zero; threads 0 chooses one thread for small networks."""
-
-    steps: int = _number(1500, 1)
-    batch_size: int = _number(128, 1)
-    learning_rate: float = _number(0.1, 0, open_low=True)
-    beta1: float = _number(0.9, 0, 0.999999)
-    beta2: float = _number(0.999, 0, 0.999999)
-    weight_decay: float = _number(0.0, 0)
-    evaluate_every: int = _number(50, 1)
-    checkpoint_every: int = _number(500, 1)
-    threads: int = _number(0, 0, 1024)
-
-
-@dataclass(frozen=True)
 class Recipe:
     """A complete recipe; `folder` is where relative data paths start."""
 
@@ -129,10 +126,14 @@ class Recipe:
     name: str = "recipe"
     seed: int = _number(0, 0, 2**31 - 1)
     data: DataSpec = DataSpec()
-    thermometer: ThermometerSpec = ThermometerSpec()
+    thermometer: ThermometerSpec = field(default_factory=ThermometerSpec)
     head: HeadSpec = HeadSpec()
-    gates: GatesSpec = GatesSpec()
-    training: TrainingSpec = TrainingSpec()
+    gates: GatesSpec = field(default_factory=GatesSpec)
+    wiring: WiringSpec = field(default_factory=WiringSpec)
+    augmentation: AugmentationSpec = field(default_factory=AugmentationSpec)
+    distillation: DistillationSpec = field(default_factory=DistillationSpec)
+    area: AreaSpec = field(default_factory=AreaSpec)
+    training: TrainingSpec = field(default_factory=TrainingSpec)
     folder: str = field(default="", metadata={"internal": True})
 
     def as_dict(self) -> dict[str, Any]:
@@ -143,7 +144,8 @@ class Recipe:
         result["layers"] = [
             {"type": names[type(spec)], **dataclasses.asdict(spec)} for spec in self.layers
         ]
-        return result
+        plain: dict[str, Any] = json.loads(json.dumps(result))  # tuples become lists
+        return plain
 
     def to_toml(self) -> str:
         """The recipe as TOML, every key written out."""
@@ -166,13 +168,25 @@ def _toml_lines(values: dict[str, Any]) -> list[str]:
 def _value(where: str, value: Any, hint: Any, metadata: types.MappingProxyType[Any, Any]) -> Any:
     """Check one value against its type hint and range; InputError naming the key."""
     choices = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise InputError(f"{where} is {value!r}, but must be a list, as in [1, 2]")
+        return tuple(
+            _value(f"{where}.{number}", item, choices[0], metadata)
+            for number, item in enumerate(value)
+        )
     if choices:
         if value not in choices:
             raise InputError(f"{where} is {value!r}; {nearest(str(value), choices)}")
         return value
     fits = isinstance(value, hint) or (hint is float and isinstance(value, int))
     if not fits or (isinstance(value, bool) and hint is not bool):
-        wanted = {int: "an integer", float: "a number", str: "a text in quotes"}[hint]
+        wanted = {
+            int: "an integer",
+            float: "a number",
+            str: "a text in quotes",
+            bool: "true or false",
+        }[hint]
         raise InputError(f"{where} is {value!r}, but must be {wanted}")
     if "low" in metadata:
         low, high, is_open = metadata["low"], metadata["high"], metadata["open_low"]
@@ -239,7 +253,35 @@ def parse_recipe(table: dict[str, Any], *, name: str = "recipe", folder: str = "
     if "layers" not in table:
         raise InputError(f"recipe {name!r} has no [[layers]]; give at least one")
     recipe: Recipe = _spec(Recipe, "", {"name": name, **table})
+    _check_combinations(recipe)
     return dataclasses.replace(recipe, folder=folder)
+
+
+def _check_combinations(recipe: Recipe) -> None:
+    """Raise InputError where two keys of a recipe contradict each other."""
+    thermometer, training = recipe.thermometer, recipe.training
+    if (thermometer.kind == "fixed") != bool(thermometer.thresholds):
+        raise InputError(
+            f"thermometer.kind is {thermometer.kind!r} and thermometer.thresholds is "
+            f"{list(thermometer.thresholds)}; give a list of thresholds with kind 'fixed', and "
+            "only there"
+        )
+    if training.warmup_steps >= training.steps:
+        raise InputError(
+            f"training.warmup_steps is {training.warmup_steps}; it must be below training.steps, "
+            f"{training.steps}"
+        )
+    if recipe.area.start >= recipe.area.end:
+        raise InputError(
+            f"area.start is {recipe.area.start}; it must be below area.end, {recipe.area.end}"
+        )
+    augmentation = recipe.augmentation
+    changes = augmentation.shift or augmentation.crop or augmentation.flip
+    if recipe.distillation.teacher_logits and changes:
+        raise InputError(
+            "distillation.teacher_logits are of the samples as they are, so that augmentation "
+            "would ask for others; switch one of the two off, or give train() a teacher to call"
+        )
 
 
 def recipes() -> tuple[str, ...]:

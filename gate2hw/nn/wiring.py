@@ -1,4 +1,4 @@
-"""Seeded random wiring in which every signal is used equally often.
+"""Seeded wiring: degree-balanced, random, local, and the candidates of learned wiring.
 
 The generator is numpy's PCG64, so that wiring does not depend on the version of torch. Balanced
 wiring leaves no signal unread where there are slots enough, which plain random choice does.
@@ -11,7 +11,17 @@ import numpy.typing as npt
 
 from gate2hw.errors import InputError
 
-__all__ = ["balanced_leaves", "balanced_pairs", "balanced_slots"]
+__all__ = [
+    "balanced_leaves",
+    "balanced_pairs",
+    "balanced_rows",
+    "balanced_slots",
+    "candidate_leaves",
+    "local_leaves",
+    "local_pairs",
+    "random_leaves",
+    "random_pairs",
+]
 
 
 def balanced_slots(n_slots: int, n_signals: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -61,20 +71,11 @@ def balanced_leaves(
     section 3.1), without repetition while the places last; channels are used equally often.
     Raises InputError if a receptive field has fewer than two places.
     """
-    per_tree = min(channels_per_tree, n_channels)
+    per_tree = _per_tree(n_channels, field, channels_per_tree)
     places = per_tree * field[0] * field[1]
-    if places < 2:
-        raise InputError(
-            f"a receptive field {field} over {per_tree} channel(s) has one place; a gate needs two"
-        )
     channels = _channels_of_trees(n_kernels, per_tree, n_channels, rng)
-    leaves = np.empty((n_kernels, n_leaves, 3), np.int32)
-    for kernel in range(n_kernels):
-        pairs = balanced_pairs(n_leaves // 2, places, rng)
-        channel, place = np.divmod(pairs.reshape(-1), field[0] * field[1])
-        leaves[kernel, :, 0] = channels[kernel, channel]
-        leaves[kernel, :, 1], leaves[kernel, :, 2] = np.divmod(place, field[1])
-    return leaves
+    pairs = [balanced_pairs(n_leaves // 2, places, rng).reshape(-1) for _ in range(n_kernels)]
+    return _leaves(np.stack(pairs), channels, field)
 
 
 def _channels_of_trees(
@@ -88,3 +89,160 @@ def _channels_of_trees(
         result[kernel] = least_used_first[:per_tree]
         used[result[kernel]] += 1
     return result
+
+
+def random_pairs(n_gates: int, n_signals: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """(n_gates, 2) int64: two different signals for each gate, drawn independently.
+
+    Raises InputError if there are fewer than two signals.
+    """
+    if n_signals < 2:
+        raise InputError(f"a gate reads two different signals, but there is only {n_signals}")
+    first = rng.integers(0, n_signals, n_gates)
+    second = (first + rng.integers(1, n_signals, n_gates)) % n_signals
+    return np.stack([first, second], 1)
+
+
+def balanced_rows(
+    n_rows: int, row: int, n_signals: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """(n_rows, row) int64: different signals within a row, all used equally often, +-1.
+
+    Raises InputError if there are fewer signals than a row holds.
+    """
+    if n_signals < row:
+        raise InputError(f"{row} different signals are asked for, but there are only {n_signals}")
+    used = np.zeros(n_signals, np.int64)
+    parts: list[npt.NDArray[np.int64]] = []
+    missing = n_rows
+    while missing > 0:
+        least_used_first = np.lexsort((rng.random(n_signals), used))
+        n_new = min(missing, n_signals // row)
+        taken = least_used_first[: n_new * row]
+        used[taken] += 1
+        parts.append(rng.permutation(taken).reshape(n_new, row))
+        missing -= n_new
+    return np.concatenate(parts)
+
+
+def local_pairs(
+    n_gates: int, input_shape: tuple[int, ...], reach: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """(n_gates, 2) int64: two different signals of a (C, H, W) map at most `reach` pixels apart.
+
+    First inputs are used equally often, +-1; the second is drawn evenly from the neighbourhood
+    (rows and columns each within `reach`, any channel). Raises InputError for an input that is no
+    map, or a map of one signal.
+    """
+    if len(input_shape) != 3:
+        raise InputError(
+            f"local wiring reads a map (channels, rows, columns), but the input has shape "
+            f"{input_shape}; use it right behind the thermometer, a convolution or a pool"
+        )
+    n_channels, height, width = input_shape
+    n_signals = n_channels * height * width
+    if n_signals < 2:
+        raise InputError(f"a gate reads two different signals, but there is only {n_signals}")
+    first = balanced_slots(n_gates, n_signals, rng)
+    _, row, column = np.unravel_index(first, input_shape)
+    second = first.copy()
+    while (clash := np.flatnonzero(second == first)).size:
+        near = [rng.integers(0, n_channels, clash.size)]
+        for place, size in ((row[clash], height), (column[clash], width)):
+            low, high = np.maximum(place - reach, 0), np.minimum(place + reach, size - 1)
+            near.append(rng.integers(low, high + 1))
+        second[clash] = np.ravel_multi_index(tuple(near), input_shape)
+    return np.stack([first, second], 1)
+
+
+def _leaves(
+    pairs: npt.NDArray[np.int64], channels: npt.NDArray[np.int64], field: tuple[int, int]
+) -> npt.NDArray[np.int32]:
+    """(.., 3) int32 (channel, row, column) of places (..) in the field of each kernel's channels.
+
+    `pairs` (K, ..) are numbers below ``channels.shape[1] * field area``, `channels` (K, n).
+    """
+    channel, place = np.divmod(pairs, field[0] * field[1])
+    kernel = np.arange(len(pairs)).reshape(-1, *[1] * (pairs.ndim - 1))
+    row, column = np.divmod(place, field[1])
+    return np.stack([channels[kernel, channel], row, column], -1).astype(np.int32)
+
+
+def random_leaves(
+    n_kernels: int,
+    n_leaves: int,
+    *,
+    n_channels: int,
+    field: tuple[int, int],
+    channels_per_tree: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int32]:
+    """As `balanced_leaves`, but channels and places are drawn independently.
+
+    The two leaves of a gate still differ. Raises InputError as `balanced_leaves` does.
+    """
+    per_tree = _per_tree(n_channels, field, channels_per_tree)
+    channels = np.stack([rng.permutation(n_channels)[:per_tree] for _ in range(n_kernels)])
+    pairs = random_pairs(n_kernels * n_leaves // 2, per_tree * field[0] * field[1], rng)
+    return _leaves(pairs.reshape(n_kernels, n_leaves), channels, field)
+
+
+def local_leaves(
+    n_kernels: int,
+    n_leaves: int,
+    *,
+    n_channels: int,
+    field: tuple[int, int],
+    channels_per_tree: int,
+    reach: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int32]:
+    """As `balanced_leaves`, but the two leaves of a gate are at most `reach` pixels apart.
+
+    Raises InputError as `balanced_leaves` does.
+    """
+    per_tree = _per_tree(n_channels, field, channels_per_tree)
+    channels = _channels_of_trees(n_kernels, per_tree, n_channels, rng)
+    shape = (per_tree, *field)
+    pairs = [local_pairs(n_leaves // 2, shape, reach, rng).reshape(-1) for _ in range(n_kernels)]
+    return _leaves(np.stack(pairs), channels, field)
+
+
+def candidate_leaves(
+    n_kernels: int,
+    n_leaves: int,
+    n_candidates: int,
+    *,
+    n_channels: int,
+    field: tuple[int, int],
+    channels_per_tree: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int32]:
+    """(n_kernels, n_leaves, n_candidates, 3) int32: where each leaf of a tree may be.
+
+    The candidates of the two leaves of a gate all differ, so that no gate reads one place twice.
+    Raises InputError if a field has fewer places than that takes.
+    """
+    per_tree = _per_tree(n_channels, field, channels_per_tree)
+    places = per_tree * field[0] * field[1]
+    if 2 * n_candidates > places:
+        raise InputError(
+            f"{n_candidates} candidates for each of a gate's two leaves are more than the {places} "
+            f"places of a field {field} over {per_tree} channel(s); allowed are {places // 2}"
+        )
+    channels = _channels_of_trees(n_kernels, per_tree, n_channels, rng)
+    rows = [
+        balanced_rows(n_leaves // 2, 2 * n_candidates, places, rng).reshape(n_leaves, n_candidates)
+        for _ in range(n_kernels)
+    ]
+    return _leaves(np.stack(rows), channels, field)
+
+
+def _per_tree(n_channels: int, field: tuple[int, int], channels_per_tree: int) -> int:
+    """Channels that a tree reads; InputError if its field has fewer than two places."""
+    per_tree = min(channels_per_tree, n_channels)
+    if per_tree * field[0] * field[1] < 2:
+        raise InputError(
+            f"a receptive field {field} over {per_tree} channel(s) has one place; a gate needs two"
+        )
+    return per_tree

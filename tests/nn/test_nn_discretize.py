@@ -20,6 +20,9 @@ from gate2hw.nn import (
     from_network,
     to_network,
 )
+from gate2hw.nn.gates import PARAMETRISATIONS
+from gate2hw.nn.topk import LearnedWiring
+from gate2hw.nn.wiring import balanced_rows
 
 
 def _randomise(model: torch.nn.Module, seed: int) -> None:
@@ -51,7 +54,7 @@ def _mismatches(model: LogicModel, network: LogicNetwork, n_samples: int = 300) 
     return int((torch_scores != netlist_scores).any(1).sum())
 
 
-@pytest.mark.parametrize("parametrisation", ["softmax16", "inputwise"])
+@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_torch_equals_the_unrolled_netlist(parametrisation, seed: int) -> None:
     model = _conv_model(parametrisation, seed)
@@ -105,7 +108,7 @@ def test_a_planted_fault_in_a_kernel_is_seen() -> None:
     assert sum(_mismatches(model, fault) > 0 for fault in faults) >= 3
 
 
-@pytest.mark.parametrize("parametrisation", ["softmax16", "inputwise"])
+@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS)
 def test_a_network_opens_in_torch_again(parametrisation) -> None:
     network = to_network(_conv_model(parametrisation), ("p", "q", "r", "s"), "toy", {"seed": 1})
     model = from_network(network, parametrisation=parametrisation)
@@ -124,6 +127,26 @@ def test_a_plain_sequential_of_our_layers_is_accepted() -> None:
         to_network(torch.nn.Linear(2, 2))
     with pytest.raises(InputError, match="cannot hold a Linear"):
         to_network(torch.nn.Sequential(torch.nn.Linear(2, 2)))
+
+
+def test_learned_parts_are_exported_as_they_are_now() -> None:
+    candidates = balanced_rows(30, 8, 10, np.random.default_rng(0)).reshape(60, 4)
+    dense = LogicDense(10, 30)
+    dense.learn_wiring(LearnedWiring(candidates))
+    thermometer = Thermometer([[10, 200]] * 5, (5,), 255, learned=True)
+    model = LogicModel([thermometer, dense, LogicDense(30, 20), GroupSum(20, 3)])
+    _randomise(model, 3)
+    assert thermometer.raw is not None
+    with torch.no_grad():
+        thermometer.raw.uniform_(0, 1, generator=torch.Generator().manual_seed(0))
+    before = to_network(model.train())
+    with torch.no_grad():
+        thermometer.raw[2, 0] = 0.5
+        dense.select.weight.neg_()
+    network = to_network(model)  # still in train mode
+    assert network.digest != before.digest
+    assert 127 in network.thermometer.thresholds[2]
+    assert _mismatches(model, network) == 0
 
 
 def test_weights_that_are_not_finite_are_refused_by_name() -> None:

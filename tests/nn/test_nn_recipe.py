@@ -77,6 +77,17 @@ def test_overrides(path: Path) -> None:
         ("layers.0=3", "layers.0 is 3, but must be a table"),
         ("thermometer.kind=uniforn", "thermometer.kind is 'uniforn'; did you mean 'uniform'"),
         ("gates.parametrisation=raw", "Allowed: inputwise, softmax16"),
+        ("gates.estimator=gumble", "gates.estimator is 'gumble'; did you mean 'gumbel'"),
+        ("gates.temperature=0", r"gates.temperature is 0; it must be at least 0\.01"),
+        ("layers.1.wiring=topk", r"layers\.1\.wiring is 'topk'; did you mean 'top-k'"),
+        ("layers.1.candidates=1", r"layers\.1\.candidates is 1; it must be at least 2"),
+        ("wiring.freeze_at=0", "wiring.freeze_at is 0; it must be above 0"),
+        ("augmentation.flip=1", "augmentation.flip is 1, but must be true or false"),
+        ("thermometer.thresholds=3", r"thresholds is 3, but must be a list, as in \[1, 2\]"),
+        ("thermometer.thresholds=[1, 2.5]", r"thresholds\.1 is 2\.5, but must be an integer"),
+        ("thermometer.thresholds=[1, 2]", "kind is 'uniform' and thermometer.thresholds is"),
+        ("thermometer.kind=fixed", r"thermometer.thresholds is \[\]; give a list"),
+        ("training.warmup_steps=7", "warmup_steps is 7; it must be below training.steps, 7"),
         ("seed.a=3", "unknown key|must be an integer"),
         ("steps", "expected key=value"),
         ("training.steps.a=3", "lies below a value"),
@@ -86,6 +97,21 @@ def test_overrides(path: Path) -> None:
 def test_bad_values_are_refused(path: Path, override: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_recipe(path, [override])
+
+
+def test_stored_logits_and_augmentation_exclude_each_other(path: Path) -> None:
+    stored = "distillation.teacher_logits=t.npz"
+    assert load_recipe(path, [stored]).distillation.teacher_logits == "t.npz"
+    for change in ("shift=1", "crop=1", "flip=true"):
+        with pytest.raises(InputError, match="switch one of the two off"):
+            load_recipe(path, [stored, f"augmentation.{change}"])
+
+
+def test_lists_survive_the_round_trip(path: Path) -> None:
+    recipe = load_recipe(path, ["thermometer.kind=fixed", "thermometer.thresholds=[3, 70]"])
+    assert recipe.thermometer.thresholds == (3, 70)
+    assert recipe.as_dict()["thermometer"]["thresholds"] == [3, 70]
+    assert parse_recipe(tomllib.loads(recipe.to_toml())).thermometer == recipe.thermometer
 
 
 def test_unknown_and_broken_recipes_are_refused(tmp_path: Path) -> None:

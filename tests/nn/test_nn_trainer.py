@@ -193,9 +193,9 @@ def test_a_csv_trains_and_its_class_names_travel(tmp_path: Path) -> None:
 
 def test_threads_are_given_back(tmp_path: Path) -> None:
     before = torch.get_num_threads()
-    with trainer._threads(0, 1000):
+    with trainer.threads(0, 1000):
         assert torch.get_num_threads() == 1
-    with trainer._threads(3, 10**9):
+    with trainer.threads(3, 10**9):
         assert torch.get_num_threads() == 3
     assert torch.get_num_threads() == before
 

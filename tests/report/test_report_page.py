@@ -17,7 +17,7 @@ from rich.console import Console
 
 from gate2hw.errors import InputError
 from gate2hw.report import html, summary, write_report
-from gate2hw.report.chain import best_target, check_lines, verdict
+from gate2hw.report.chain import best_target, check_lines, lossy_sentence, verdict
 from gate2hw.report.numerals import number, percent, si
 from gate2hw.report.plots import confusion_plot, never_read_plot
 from gate2hw.report.schema import check_report
@@ -302,3 +302,38 @@ def test_a_lossy_build_shows_its_curve_and_both_accuracies(report):
     assert "97.12" in page
     assert "96.34" in page
     assert "40 LUT4, 2 levels" in page
+    for text in (page, terminal_of(report)):
+        sentence = "checked by scores only, as accuracy on 200 validation images and on the test"
+        assert sentence in " ".join(text.split())
+    links = [line.link for line in check_lines(report)]
+    assert links[0] == "Approximated netlist = netlist after passes"
+
+
+def test_an_exact_build_has_no_sentence_about_scores(report):
+    assert lossy_sentence(report) == ""
+    assert "scores only" not in terminal_of(report)
+
+
+def test_the_step_before_the_passes_is_named_where_it_was_checked(report):
+    assert check_lines(report)[1].link.startswith("Netlist before passes = after each pass")
+    entry = {"name": "unroll_shared", "result": "simulated", "coverage": "9 vectors agree"}
+    report["checks"]["proof"]["passes"] = [entry]
+    report["checks"]["proof"]["not_proved"] = ["unroll_shared is not proved: 9 vectors agree"]
+    check_report(report)
+    line = check_lines(report)[1]
+    assert line.link.startswith("Unrolled model = netlist before passes = after each pass")
+    assert line.detail.endswith("; unroll_shared is not proved: 9 vectors agree")
+
+
+def test_without_a_golden_file_the_network_has_a_line_of_its_own(report):
+    checks = report["checks"]
+    checks |= {"network": checks["software"] | {"n_golden": 0}, "network_reason": None}
+    checks |= {"software": None, "software_reason": "no golden file"}
+    check_report(report)
+    torch, network = check_lines(report)[:2]
+    assert (torch.link, torch.status) == ("Torch model = LogicNetwork", "not checked")
+    assert network.link == "LogicNetwork = netlist before passes = netlist after passes"
+    assert network.detail == "reference simulator: 1,000 vectors, 0 mismatches"
+    checks["network"] = None
+    with pytest.raises(InputError, match="without a reason"):
+        check_report(report)

@@ -1,0 +1,93 @@
+"""The recipes of published networks build what the papers say."""
+
+import numpy as np
+import pytest
+
+from gate2hw.nn.encoding import Thermometer
+from gate2hw.nn.layers import GroupSum, LogicConv2d, LogicDense, OrPool2d
+from gate2hw.nn.model import LogicModel, build_model
+from gate2hw.nn.recipe import load_recipe
+
+# (k, channels, rows, tau, learning rate, weight decay, batch): the table of arXiv 2411.04732
+_PUBLISHED = {
+    "mnist-s": (16, 1, 28, 6.5, 0.01, 0.0, 512),
+    "cifar-s": (32, 3, 32, 20, 0.02, 0.002, 128),
+    "cifar-m": (256, 3, 32, 40, 0.02, 0.002, 128),
+}
+
+
+def _model(name: str) -> LogicModel:
+    recipe = load_recipe(name)
+    _, channels, rows, *_ = _PUBLISHED[name]
+    shape = (channels, rows, rows)
+    thresholds = np.tile(np.array(recipe.thermometer.thresholds), (channels, 1))
+    return build_model(recipe, Thermometer(thresholds, shape, 255), 10)
+
+
+def _instantiated(model: LogicModel) -> int:
+    """Gates with weights unrolled; an OR pool of n places is n - 1 gates."""
+    total = 0
+    for layer in model.children():
+        if isinstance(layer, LogicConv2d):
+            total += layer.kernels * (2**layer.depth - 1) * int(np.prod(layer.positions))
+        elif isinstance(layer, OrPool2d):
+            total += int(np.prod(layer.output_shape)) * (int(np.prod(layer.window)) - 1)
+        elif isinstance(layer, LogicDense):
+            total += layer.width
+    return total
+
+
+@pytest.mark.parametrize("name", _PUBLISHED)
+def test_recipes_say_what_the_paper_says(name: str) -> None:
+    k, _, _, tau, rate, decay, batch = _PUBLISHED[name]
+    recipe = load_recipe(name)
+    training = recipe.training
+    assert recipe.head.tau == tau
+    assert (training.learning_rate, training.weight_decay) == (rate, decay)
+    assert training.batch_size == batch
+    widths = [layer.width for layer in recipe.layers if hasattr(layer, "width")]
+    assert widths == [1280 * k, 640 * k, 320 * k]
+    # logit 5 for "A" against 0 for the other 15
+    assert abs(np.exp(5) / (np.exp(5) + 15) - recipe.gates.residual) < 1e-3
+
+
+def test_mnist_s_has_the_published_shapes() -> None:
+    model = _model("mnist-s")
+    shapes = [tuple(layer.output_shape) for layer in model.children()][1:7]
+    assert shapes == [
+        (16, 24, 24),
+        (16, 12, 12),
+        (48, 10, 10),
+        (48, 6, 6),
+        (144, 4, 4),
+        (144, 3, 3),
+    ]
+    assert isinstance(model.group_sum, GroupSum)
+    assert model.group_sum.n_outputs == 320 * 16
+
+
+def test_cifar_s_has_the_published_gates() -> None:
+    model = _model("cifar-s")
+    shapes = [tuple(layer.output_shape) for layer in model.children()]
+    assert shapes[0] == (9, 32, 32)
+    assert shapes[8] == (1024, 2, 2)
+    assert int(np.prod(shapes[8])) == 128 * 32
+    assert round(_instantiated(model) / 1e6, 2) == 0.96
+    first = model.get_submodule("conv1")
+    assert isinstance(first, LogicConv2d)
+    assert (first.depth, tuple(first.leaves.shape)) == (3, (32, 8, 3))
+    # each tree looks at two input channels
+    assert max(len(set(tree[:, 0].tolist())) for tree in first.leaves) <= 2
+
+
+@pytest.mark.slow
+def test_cifar_m_has_the_published_gates() -> None:
+    assert round(_instantiated(_model("cifar-m")) / 1e6, 2) == 7.68
+
+
+@pytest.mark.parametrize(
+    "name", ["monk-1", "monk-2", "monk-3", "adult", "breast-cancer", "jets", "fashion-mnist"]
+)
+def test_recipes_are_named_after_their_data(name: str) -> None:
+    recipe = load_recipe(name)
+    assert (recipe.data.source, recipe.seed) == (name, 0)

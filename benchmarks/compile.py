@@ -48,8 +48,8 @@ from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import random_features, scores
 from gate2hw.ir.unroll import instantiated_gates
 from gate2hw.ir.verilog_gates import write_gates
-from gate2hw.passes.lutmap import map_luts
 from gate2hw.passes.manager import PassManager, run_pipeline
+from gate2hw.passes.mapping.lutmap import map_luts
 from gate2hw.passes.unroll_shared import unroll_shared
 
 __all__ = ["synthetic"]

@@ -40,10 +40,10 @@ from gate2hw.flow import train
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.store import load_network
 from gate2hw.ir.unroll import unroll
-from gate2hw.passes.equivalence import Proof, prove_equal
-from gate2hw.passes.lutmap import map_luts
 from gate2hw.passes.manager import run_pipeline
+from gate2hw.passes.mapping.lutmap import map_luts
 from gate2hw.passes.pipelines import LEVELS
+from gate2hw.passes.proof.equivalence import Proof, prove_equal
 
 NETS = ("digits", "mnist-conv", "mnist-dense")
 GOAL_GATES = GOAL_YOSYS = 0.85

@@ -20,8 +20,8 @@ from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import check_input, classes, random_features, scores
 from gate2hw.ir.store import Golden, load_golden, load_netlist, load_network
-from gate2hw.passes.equivalence import Proof, prove_equal
 from gate2hw.passes.manager import run_pipeline
+from gate2hw.passes.proof.equivalence import Proof, prove_equal
 from gate2hw.rtl import Manifest
 
 __all__ = [
@@ -217,7 +217,7 @@ def check_software(chain: Chain, n_random: int) -> dict[str, Any]:
 
 def prove_luts(chain: Chain, work_dir: Path) -> dict[str, Any]:
     """Prove that `luts4.npz` computes every output of the netlist; CheckFailedError if not."""
-    from gate2hw.passes.lutmap import check_mapping
+    from gate2hw.passes.mapping.lutmap import check_mapping
 
     assert chain.luts is not None
     care = check_care(chain.options.get("care", "none"))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError
 from gate2hw.ir.simulate import classes
-from gate2hw.passes.alignment import score_difference_form
+from gate2hw.passes.proof.alignment import score_difference_form
 
 __all__ = ["compare_scores"]
 

@@ -109,7 +109,7 @@ def _approximated(
     progress: Progress,
 ) -> tuple[Netlist, dict[str, Any]]:
     """The new root of a lossy build, its golden file written, and its record."""
-    from gate2hw.passes.lutmap import map_luts
+    from gate2hw.passes.mapping.lutmap import map_luts
 
     golden_path = folder.path / "golden.npz"
     golden = load_golden(golden_path) if golden_path.is_file() else None
@@ -151,8 +151,8 @@ def _compile(
     progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
     from gate2hw.flow.sharing import started
-    from gate2hw.passes.lutmap import effort_for, map_luts
     from gate2hw.passes.manager import run_pipeline
+    from gate2hw.passes.mapping.lutmap import effort_for, map_luts
     from gate2hw.passes.pipelines import pipeline
     from gate2hw.rtl import RtlOptions, emit_rtl
 

@@ -18,8 +18,8 @@ from gate2hw.ir.care import CareSet
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.store import load_network
 from gate2hw.ir.unroll import unroll
-from gate2hw.passes.equivalence import Proof, prove_equal
 from gate2hw.passes.manager import run_pipeline
+from gate2hw.passes.proof.equivalence import Proof, prove_equal
 from gate2hw.tools.abc import run_script
 from gate2hw.tools.run import scratch_dir
 

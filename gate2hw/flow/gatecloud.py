@@ -19,7 +19,7 @@ from gate2hw.ir.aiger import read_aiger, write_aiger
 from gate2hw.ir.care import legalised
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import pack, simulate, unpack
-from gate2hw.passes.lut_expand import expand
+from gate2hw.passes.mapping.lut_expand import expand
 from gate2hw.rtl import Manifest
 from gate2hw.rtl.core import ScoreFormat
 from gate2hw.rtl.popcount_cells import counter_of, popcount_modules, popcount_path

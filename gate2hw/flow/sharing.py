@@ -24,8 +24,8 @@ from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import random_features, scores
 from gate2hw.ir.store import Golden
 from gate2hw.ir.unroll import census, instantiated_gates, unroll
-from gate2hw.passes.equivalence import Proof, prove_equal
 from gate2hw.passes.manager import PassRecord
+from gate2hw.passes.proof.equivalence import Proof, prove_equal
 from gate2hw.passes.unroll_shared import unroll_shared
 
 __all__ = ["NAME", "prove_start", "start_of", "started"]

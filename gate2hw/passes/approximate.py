@@ -22,9 +22,9 @@ import numpy.typing as npt
 from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import node_words
-from gate2hw.passes.head_constants import head_constants
-from gate2hw.passes.normalise import normalise
-from gate2hw.passes.rewrite import substitute
+from gate2hw.passes.local.head_constants import head_constants
+from gate2hw.passes.local.normalise import normalise
+from gate2hw.passes.local.rewrite import substitute
 
 __all__ = ["Approximation", "Point", "approximate", "tidy"]
 

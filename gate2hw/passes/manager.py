@@ -24,10 +24,10 @@ from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import encode, pack, random_features, scores_of_bits, simulate, unpack
 from gate2hw.ir.verify import verify_netlist
-from gate2hw.passes.alignment import score_difference_form
-from gate2hw.passes.dce import dead_inputs
-from gate2hw.passes.equivalence import Proof
+from gate2hw.passes.local.dce import dead_inputs
 from gate2hw.passes.pipelines import OutputKind, Pass, Pipeline, pipeline
+from gate2hw.passes.proof.alignment import score_difference_form
+from gate2hw.passes.proof.equivalence import Proof
 
 __all__ = [
     "Bisection",

@@ -15,16 +15,16 @@ from typing import Literal, TypeAlias
 from gate2hw.errors import InputError, nearest
 from gate2hw.ir.care import CareSet
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.care_observe import care_observe
-from gate2hw.passes.care_rewrite import care_rewrite
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold
-from gate2hw.passes.head_constants import head_constants
-from gate2hw.passes.head_merge import head_merge
-from gate2hw.passes.lookthrough import lookthrough
-from gate2hw.passes.regroup import regroup
+from gate2hw.passes.local.care_observe import care_observe
+from gate2hw.passes.local.care_rewrite import care_rewrite
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold
+from gate2hw.passes.local.head_constants import head_constants
+from gate2hw.passes.local.head_merge import head_merge
+from gate2hw.passes.local.lookthrough import lookthrough
+from gate2hw.passes.local.regroup import regroup
+from gate2hw.passes.local.strash import strash
 from gate2hw.passes.resynth import resynth
-from gate2hw.passes.strash import strash
 from gate2hw.passes.sweep import sweep
 
 __all__ = ["LEVELS", "OutputKind", "Pass", "Pipeline", "pipeline"]

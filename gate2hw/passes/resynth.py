@@ -25,8 +25,8 @@ from gate2hw.ir.care import CareSet, check_care, legalised
 from gate2hw.ir.lutblif import read_lut_blif, write_lut_blif
 from gate2hw.ir.lutnetlist import to_netlist
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.normalise import better, normalise
-from gate2hw.passes.origins import restore_origins
+from gate2hw.passes.local.normalise import better, normalise
+from gate2hw.passes.local.origins import restore_origins
 from gate2hw.passes.partition import OrderBy, map_parts
 from gate2hw.tools.abc import run_script
 

@@ -21,8 +21,8 @@ from gate2hw.ir.gates import TT_NOT_A
 from gate2hw.ir.layers import GroupSum, Layer, LogicConv, LogicDense, OrPool, Thermometer
 from gate2hw.ir.netlist import Netlist, SiteLayer
 from gate2hw.ir.network import LogicNetwork
-from gate2hw.passes.dce import dce
-from gate2hw.passes.normalise import normalise
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.normalise import normalise
 
 __all__ = ["Channels", "Kernels", "Pool", "share_kernels"]
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import node_words
-from gate2hw.passes.normalise import normalise
-from gate2hw.passes.origins import signatures
+from gate2hw.passes.local.normalise import normalise
+from gate2hw.passes.local.origins import signatures
+from gate2hw.passes.local.rewrite import substitute
 from gate2hw.passes.partition import map_parts
-from gate2hw.passes.rewrite import substitute
-from gate2hw.passes.sat_pairs import diverse_words, prove_pairs
+from gate2hw.passes.proof.sat_pairs import diverse_words, prove_pairs
 
 __all__ = ["candidates", "sweep"]
 

@@ -17,7 +17,7 @@ from gate2hw.ir.layers import OrPool
 from gate2hw.ir.netlist import Head, Names, Netlist, SiteLayer
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.unroll import encoder_of, instantiated_gates
-from gate2hw.passes.rewrite import literal_dtype
+from gate2hw.passes.local.rewrite import literal_dtype
 from gate2hw.passes.share_kernels import Kernels, Pool, share_kernels
 
 __all__ = ["unroll_shared"]

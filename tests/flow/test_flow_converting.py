@@ -24,8 +24,8 @@ from gate2hw.ir.netlist import Head, Netlist
 from gate2hw.ir.simulate import pack, random_words, scores_of_bits, simulate, unpack
 from gate2hw.ir.store import load_network, save_netlist
 from gate2hw.ir.unroll import unroll
-from gate2hw.passes.equivalence import Proof
 from gate2hw.passes.manager import PipelineResult
+from gate2hw.passes.proof.equivalence import Proof
 
 HERE = Path(__file__).parent
 DATA = HERE.parent / "formats" / "data"

@@ -21,7 +21,7 @@ from gate2hw.ir.blif import write_blif
 from gate2hw.ir.lutblif import write_lut_blif
 from gate2hw.ir.lutnetlist import save_lutnetlist
 from gate2hw.ir.store import load_netlist
-from gate2hw.passes.lutmap import map_luts
+from gate2hw.passes.mapping.lutmap import map_luts
 
 
 @pytest.fixture(scope="module")

@@ -135,7 +135,7 @@ def test_without_a_verdict_of_abc_vectors_are_run(
     network: LogicNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharing, "N_VECTORS", 5000)
-    from gate2hw.passes.equivalence import Proof
+    from gate2hw.passes.proof.equivalence import Proof
 
     undecided = Proof("undecided", "abc cec", None, 1.0, reason="no verdict in 1 s")
     monkeypatch.setattr(sharing, "prove_equal", lambda *args, **options: undecided)

@@ -18,8 +18,8 @@ from gate2hw.nn.options import AreaSpec
 from gate2hw.nn.recipe import parse_recipe
 from gate2hw.nn.topk import LearnedWiring
 from gate2hw.nn.trainer import train
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold
 
 CONSTANTS = (0, 15)
 AND, XOR, NOT_A = 8, 6, 3

@@ -10,15 +10,15 @@ import pytest
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Encoder, Head
 from gate2hw.ir.simulate import node_words, pack, scores_of_bits, unpack
-from gate2hw.passes import alignment, matching
-from gate2hw.passes.alignment import align, score_difference_form
-from gate2hw.passes.equivalence import prove_equal
-from gate2hw.passes.fold import fold
-from gate2hw.passes.head_constants import head_constants
-from gate2hw.passes.head_merge import head_merge
-from gate2hw.passes.matching import Patterns
-from gate2hw.passes.rewrite import substitute
-from gate2hw.passes.strash import strash
+from gate2hw.passes.local.fold import fold
+from gate2hw.passes.local.head_constants import head_constants
+from gate2hw.passes.local.head_merge import head_merge
+from gate2hw.passes.local.rewrite import substitute
+from gate2hw.passes.local.strash import strash
+from gate2hw.passes.proof import alignment, matching
+from gate2hw.passes.proof.alignment import align, score_difference_form
+from gate2hw.passes.proof.equivalence import prove_equal
+from gate2hw.passes.proof.matching import Patterns
 
 SEEDS = range(6)
 N_INPUTS = 5

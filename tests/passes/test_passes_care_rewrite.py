@@ -16,17 +16,17 @@ from gate2hw.ir.simulate import encode, node_words, pack, scores_of_bits, simula
 from gate2hw.ir.text import parse_netlist
 from gate2hw.ir.unroll import unroll
 from gate2hw.ir.verify import verify_netlist
-from gate2hw.passes import bounds as bounds_module
-from gate2hw.passes import care_observe as observe_module
-from gate2hw.passes.bounds import Bounds
-from gate2hw.passes.care_observe import care_observe
-from gate2hw.passes.care_rewrite import care_rewrite
-from gate2hw.passes.dce import dce
-from gate2hw.passes.equivalence import prove_equal
-from gate2hw.passes.fold import fold, is_normal
+from gate2hw.passes.local import bounds as bounds_module
+from gate2hw.passes.local import care_observe as observe_module
+from gate2hw.passes.local.bounds import Bounds
+from gate2hw.passes.local.care_observe import care_observe
+from gate2hw.passes.local.care_rewrite import care_rewrite
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.strash import strash
 from gate2hw.passes.manager import PassManager
 from gate2hw.passes.pipelines import Pipeline
-from gate2hw.passes.strash import strash
+from gate2hw.passes.proof.equivalence import prove_equal
 
 PASSES = {"care_rewrite": care_rewrite, "care_observe": care_observe}
 

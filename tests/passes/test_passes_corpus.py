@@ -19,9 +19,9 @@ from gate2hw.errors import CheckFailedError
 from gate2hw.ir.simulate import random_words, scores, simulate, unpack
 from gate2hw.ir.store import load_netlist
 from gate2hw.ir.unroll import unroll
-from gate2hw.passes.equivalence import prove_equal
 from gate2hw.passes.manager import PassManager, bisect, run_pipeline
 from gate2hw.passes.pipelines import Pipeline, pipeline
+from gate2hw.passes.proof.equivalence import prove_equal
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 CORPUS = sorted(Path(os.environ.get("GATE2HW_CORPUS", DATA)).glob("*/netlist_raw.npz"))

@@ -12,12 +12,12 @@ from gate2hw.ir.netlist import Head, Names
 from gate2hw.ir.simulate import node_words, pack, scores_of_bits, simulate, unpack
 from gate2hw.ir.text import parse_netlist
 from gate2hw.ir.verify import verify_netlist
-from gate2hw.passes import strash as strash_module
-from gate2hw.passes.dce import dce, dead_inputs
-from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.head_constants import head_constants
-from gate2hw.passes.rewrite import substitute
-from gate2hw.passes.strash import strash
+from gate2hw.passes.local import strash as strash_module
+from gate2hw.passes.local.dce import dce, dead_inputs
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.head_constants import head_constants
+from gate2hw.passes.local.rewrite import substitute
+from gate2hw.passes.local.strash import strash
 
 PASSES = {"fold": fold, "strash": strash, "dce": dce, "head_constants": head_constants}
 SEEDS = range(25)

@@ -11,12 +11,12 @@ from gate2hw.ir.blif import write_blif
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.simulate import scores_of_bits
-from gate2hw.passes import equivalence
-from gate2hw.passes.alignment import Alignment, align
-from gate2hw.passes.equivalence import prove_equal
-from gate2hw.passes.fold import fold
-from gate2hw.passes.head_constants import head_constants
+from gate2hw.passes.local.fold import fold
+from gate2hw.passes.local.head_constants import head_constants
 from gate2hw.passes.manager import run_pipeline
+from gate2hw.passes.proof import equivalence
+from gate2hw.passes.proof.alignment import Alignment, align
+from gate2hw.passes.proof.equivalence import prove_equal
 from gate2hw.tools.abc import CecResult, cec
 
 

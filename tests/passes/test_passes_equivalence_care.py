@@ -9,9 +9,9 @@ from gate2hw.errors import InputError
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Encoder, Head
 from gate2hw.ir.simulate import encode, scores_of_bits
-from gate2hw.passes import equivalence
-from gate2hw.passes.equivalence import prove_equal
 from gate2hw.passes.manager import run_pipeline
+from gate2hw.passes.proof import equivalence
+from gate2hw.passes.proof.equivalence import prove_equal
 
 
 def thermometer(n_features, n_thresholds):

@@ -14,10 +14,10 @@ from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Head, Names
 from gate2hw.ir.simulate import classes, scores_of_bits
 from gate2hw.ir.verify import verify_netlist
-from gate2hw.passes.fold import fold
-from gate2hw.passes.head_constants import head_constants
-from gate2hw.passes.head_merge import digit_count, head_merge
-from gate2hw.passes.strash import strash
+from gate2hw.passes.local.fold import fold
+from gate2hw.passes.local.head_constants import head_constants
+from gate2hw.passes.local.head_merge import digit_count, head_merge
+from gate2hw.passes.local.strash import strash
 
 SEEDS = range(30)
 KINDS = ("scores", "class")

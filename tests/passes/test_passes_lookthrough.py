@@ -12,13 +12,13 @@ from gate2hw.ir.builder import NetlistBuilder, from_columns
 from gate2hw.ir.simulate import pack, scores_of_bits, simulate, unpack
 from gate2hw.ir.text import parse_netlist
 from gate2hw.ir.verify import verify_netlist
-from gate2hw.passes import window as window_module
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.lookthrough import lookthrough
+from gate2hw.passes.local import window as window_module
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.lookthrough import lookthrough
+from gate2hw.passes.local.strash import strash
 from gate2hw.passes.manager import PassManager
 from gate2hw.passes.pipelines import Pipeline
-from gate2hw.passes.strash import strash
 
 X, Y, Z = 1, 2, 3
 TTS = range(16)

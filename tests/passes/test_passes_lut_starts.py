@@ -11,10 +11,10 @@ from gate2hw.errors import CheckFailedError, InputError, ToolTimeoutError
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Encoder, Head
 from gate2hw.ir.simulate import random_words, simulate
-from gate2hw.passes import lut_search, lutmap
-from gate2hw.passes.lut_starts import located
-from gate2hw.passes.lutmap import check_mapping, search
 from gate2hw.passes.manager import run_pipeline
+from gate2hw.passes.mapping import lut_search, lutmap
+from gate2hw.passes.mapping.lut_starts import located
+from gate2hw.passes.mapping.lutmap import check_mapping, search
 
 
 def net_of(oracle, seed=5, **options):

@@ -12,10 +12,10 @@ from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.lutnetlist import LutNetlist, from_netlist, table_mask
 from gate2hw.ir.netlist import Encoder, Head, SiteLayer, Sites
 from gate2hw.ir.simulate import encode, pack, random_words, simulate, unpack
-from gate2hw.passes import lut_search, lutmap
-from gate2hw.passes.lut_expand import expand
-from gate2hw.passes.lut_origin import with_origins
-from gate2hw.passes.lutmap import check_mapping, effort_for, map_luts, search
+from gate2hw.passes.mapping import lut_search, lutmap
+from gate2hw.passes.mapping.lut_expand import expand
+from gate2hw.passes.mapping.lut_origin import with_origins
+from gate2hw.passes.mapping.lutmap import check_mapping, effort_for, map_luts, search
 
 
 def outputs_of(net, bits):

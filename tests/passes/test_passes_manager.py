@@ -12,13 +12,13 @@ from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.simulate import scores_of_bits
 from gate2hw.ir.verify import verify_netlist
-from gate2hw.passes.dce import dce
-from gate2hw.passes.equivalence import Proof
-from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.head_constants import head_constants
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.head_constants import head_constants
+from gate2hw.passes.local.strash import strash
 from gate2hw.passes.manager import PassManager, bisect, run_pipeline
 from gate2hw.passes.pipelines import LEVELS, Pipeline
-from gate2hw.passes.strash import strash
+from gate2hw.passes.proof.equivalence import Proof
 
 
 def bad_gate(net):

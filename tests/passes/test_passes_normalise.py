@@ -12,10 +12,10 @@ from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.care import legalised
 from gate2hw.ir.netlist import Encoder
 from gate2hw.ir.simulate import pack, scores_of_bits, simulate, unpack
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.normalise import better, drop_prefix, normalise
-from gate2hw.passes.strash import strash
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.normalise import better, drop_prefix, normalise
+from gate2hw.passes.local.strash import strash
 
 # inputs 1, 2 are bits of one feature, the second the rarer
 LEGAL = [[0, 0], [1, 0], [1, 1]]

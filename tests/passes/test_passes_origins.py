@@ -8,10 +8,10 @@ import pytest
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import SiteLayer, Sites
 from gate2hw.ir.simulate import node_words, pack
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold
-from gate2hw.passes.origins import restore_origins, signatures
-from gate2hw.passes.strash import strash
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold
+from gate2hw.passes.local.origins import restore_origins, signatures
+from gate2hw.passes.local.strash import strash
 
 AND, XOR, OR, NOR = 8, 6, 14, 1
 

@@ -10,8 +10,8 @@ from gate2hw.ir.gates import TT_A, TT_NOT_A, TT_OR, TT_XOR
 from gate2hw.ir.netlist import Encoder
 from gate2hw.ir.simulate import node_words, pack, scores_of_bits
 from gate2hw.ir.verify import verify_netlist
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold
 from gate2hw.passes.partition import map_parts, parts
 
 ORDERS = ("inputs", "outputs")

@@ -7,11 +7,11 @@ import pytest
 
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.simulate import node_words
-from gate2hw.passes import equivalence, proof_parts
-from gate2hw.passes.equivalence import prove_equal
 from gate2hw.passes.manager import run_pipeline
-from gate2hw.passes.proof_vectors import draw_words
-from gate2hw.passes.proof_window import Cuts, cone, joint_windows, side_by_side, signatures
+from gate2hw.passes.proof import equivalence, proof_parts
+from gate2hw.passes.proof.equivalence import prove_equal
+from gate2hw.passes.proof.proof_vectors import draw_words
+from gate2hw.passes.proof.proof_window import Cuts, cone, joint_windows, side_by_side, signatures
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from gate2hw.ir.netlist import Encoder, Head
 from gate2hw.ir.simulate import encode, node_words, unpack
-from gate2hw.passes import proof_vectors
-from gate2hw.passes.proof_vectors import (
+from gate2hw.passes.proof import proof_vectors
+from gate2hw.passes.proof.proof_vectors import (
     Evaluator,
     draw_words,
     features_of,

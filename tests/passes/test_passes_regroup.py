@@ -11,14 +11,14 @@ from gate2hw.ir.simulate import pack, scores_of_bits, simulate
 from gate2hw.ir.text import parse_netlist
 from gate2hw.ir.unroll import unroll
 from gate2hw.ir.verify import verify_netlist
-from gate2hw.passes import regroup as regroup_module
-from gate2hw.passes.dce import dce
-from gate2hw.passes.equivalence import prove_equal
-from gate2hw.passes.fold import fold, is_normal
+from gate2hw.passes.local import regroup as regroup_module
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.regroup import regroup
+from gate2hw.passes.local.strash import strash
 from gate2hw.passes.manager import PassManager
 from gate2hw.passes.pipelines import Pipeline
-from gate2hw.passes.regroup import regroup
-from gate2hw.passes.strash import strash
+from gate2hw.passes.proof.equivalence import prove_equal
 
 
 def fixed(net):

@@ -15,11 +15,11 @@ from gate2hw.ir.text import parse_netlist
 from gate2hw.ir.unroll import unroll
 from gate2hw.ir.verify import verify_netlist
 from gate2hw.passes import resynth as resynth_module
-from gate2hw.passes.equivalence import prove_equal
-from gate2hw.passes.fold import is_normal
+from gate2hw.passes.local.fold import is_normal
+from gate2hw.passes.local.normalise import normalise
 from gate2hw.passes.manager import PassManager
-from gate2hw.passes.normalise import normalise
 from gate2hw.passes.pipelines import Pipeline
+from gate2hw.passes.proof.equivalence import prove_equal
 from gate2hw.passes.resynth import EFFORTS, resynth
 
 N_INPUTS = 8

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gate2hw.passes import strash as module
-from gate2hw.passes.fold import fold
-from gate2hw.passes.strash import strash
+from gate2hw.passes.local import strash as module
+from gate2hw.passes.local.fold import fold
+from gate2hw.passes.local.strash import strash
 
 
 @pytest.mark.parametrize("seed", range(6))

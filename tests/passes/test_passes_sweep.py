@@ -11,12 +11,12 @@ from gate2hw.ir.netlist import Encoder
 from gate2hw.ir.simulate import encode, node_words, pack, scores_of_bits, simulate, unpack
 from gate2hw.ir.verify import verify_netlist
 from gate2hw.passes import sweep as sweep_module
-from gate2hw.passes.equivalence import prove_equal
-from gate2hw.passes.fold import is_normal
+from gate2hw.passes.local.fold import is_normal
+from gate2hw.passes.local.normalise import normalise
 from gate2hw.passes.manager import PassManager
-from gate2hw.passes.normalise import normalise
 from gate2hw.passes.pipelines import Pipeline
-from gate2hw.passes.sat_pairs import diverse_words, prove_pairs
+from gate2hw.passes.proof.equivalence import prove_equal
+from gate2hw.passes.proof.sat_pairs import diverse_words, prove_pairs
 from gate2hw.passes.sweep import candidates, sweep
 
 N_INPUTS = 8

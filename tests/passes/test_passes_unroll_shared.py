@@ -11,7 +11,7 @@ from gate2hw.ir.layers import GroupSum, LogicConv, LogicDense, OrPool, Thermomet
 from gate2hw.ir.network import chain
 from gate2hw.ir.unroll import instantiated_gates, unroll
 from gate2hw.passes import share_kernels as module
-from gate2hw.passes.normalise import normalise
+from gate2hw.passes.local.normalise import normalise
 from gate2hw.passes.share_kernels import Channels, share_kernels
 from gate2hw.passes.unroll_shared import unroll_shared
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from gate2hw.ir.gates import CONST_0, TT_A, complement_inputs, is_trivial, swap_inputs
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.rewrite import Rewrite
+from gate2hw.passes.local.rewrite import Rewrite
 
 __all__ = ["Choice", "Nodes", "Window", "assign", "decide", "resolve", "settle", "stays", "windows"]
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Head, Netlist
-from gate2hw.passes.head_constants import moved_bias
+from gate2hw.passes.local.head_constants import moved_bias
 
 __all__ = ["digit_count", "head_merge"]
 

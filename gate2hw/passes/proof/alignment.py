@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from gate2hw.ir.care import CareSet
 from gate2hw.ir.netlist import Head, Netlist
-from gate2hw.passes.matching import Patterns, Reduce, match
-from gate2hw.passes.matching import reduced_outputs as _reduced_outputs
+from gate2hw.passes.proof.matching import Patterns, Reduce, match
+from gate2hw.passes.proof.matching import reduced_outputs as _reduced_outputs
 
 __all__ = ["Alignment", "align", "score_difference_form"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.rewrite import Rewrite
+from gate2hw.passes.local.rewrite import Rewrite
 
 __all__ = ["strash"]
 

@@ -29,11 +29,11 @@ from gate2hw.ir.lutnetlist import LutNetlist, from_netlist, to_netlist
 from gate2hw.ir.luttables import simplified
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import random_words, simulate, unpack
-from gate2hw.passes.equivalence import Proof, prove_equal
-from gate2hw.passes.lut_expand import expand
-from gate2hw.passes.lut_origin import with_origins
-from gate2hw.passes.lut_search import EFFORTS, FAST_GATES, Search, Trial
-from gate2hw.passes.lut_starts import located
+from gate2hw.passes.mapping.lut_expand import expand
+from gate2hw.passes.mapping.lut_origin import with_origins
+from gate2hw.passes.mapping.lut_search import EFFORTS, FAST_GATES, Search, Trial
+from gate2hw.passes.mapping.lut_starts import located
+from gate2hw.passes.proof.equivalence import Proof, prove_equal
 from gate2hw.tools.run import stop_all
 
 __all__ = ["EFFORTS", "Mapping", "Trial", "check_mapping", "effort_for", "map_luts", "search"]

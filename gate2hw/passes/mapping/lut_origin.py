@@ -11,7 +11,7 @@ import numpy as np
 from gate2hw.ir.lutnetlist import LutNetlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import node_words, random_words
-from gate2hw.passes.origins import signatures
+from gate2hw.passes.local.origins import signatures
 
 __all__ = ["with_origins"]
 

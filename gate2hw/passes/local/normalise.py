@@ -10,10 +10,10 @@ import numpy.typing as npt
 from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.gates import TT_A, TT_B
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold
-from gate2hw.passes.rewrite import substitute, until_same
-from gate2hw.passes.strash import strash
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold
+from gate2hw.passes.local.rewrite import substitute, until_same
+from gate2hw.passes.local.strash import strash
 
 __all__ = ["better", "drop_prefix", "normalise"]
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.ir.netlist import Encoder
-from gate2hw.passes.window import A, B, P, Q, R, S, Window
+from gate2hw.passes.local.window import A, B, P, Q, R, S, Window
 
 __all__ = ["N_SLOTS", "Bounds", "Slots", "both", "either", "excluded"]
 

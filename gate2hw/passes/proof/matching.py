@@ -23,9 +23,9 @@ from gate2hw.ir.care import CareSet
 from gate2hw.ir.gates import TT_XOR
 from gate2hw.ir.netlist import Encoder, Head, Names, Netlist
 from gate2hw.ir.simulate import node_words, pack
-from gate2hw.passes.normalise import normalise
-from gate2hw.passes.proof_window import side_by_side
-from gate2hw.passes.sat_pairs import diverse_words
+from gate2hw.passes.local.normalise import normalise
+from gate2hw.passes.proof.proof_window import side_by_side
+from gate2hw.passes.proof.sat_pairs import diverse_words
 
 __all__ = ["Matching", "Patterns", "Reduce", "match", "reduced_outputs"]
 

@@ -13,11 +13,11 @@ from functools import partial
 
 from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.netlist import Encoder, Netlist
-from gate2hw.passes.bounds import Bounds
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.rewrite import blocks, until_same
-from gate2hw.passes.window import Nodes, resolve, settle, stays
+from gate2hw.passes.local.bounds import Bounds
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.rewrite import blocks, until_same
+from gate2hw.passes.local.window import Nodes, resolve, settle, stays
 
 __all__ = ["care_rewrite"]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gate2hw.ir.gates import CONST_0, TT_A, TT_B, complement_inputs
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.rewrite import Rewrite, blocks
+from gate2hw.passes.local.rewrite import Rewrite, blocks
 
 __all__ = ["fold", "is_normal"]
 

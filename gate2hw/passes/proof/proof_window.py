@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gate2hw.ir.builder import from_columns
 from gate2hw.ir.gates import complement_inputs
 from gate2hw.ir.netlist import Head, Netlist
-from gate2hw.passes.proof_vectors import Evaluator, Words
+from gate2hw.passes.proof.proof_vectors import Evaluator, Words
 
 __all__ = ["Cuts", "Window", "cone", "joint_windows", "side_by_side", "signatures"]
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.proof_vectors import Words
-from gate2hw.passes.proof_window import Cuts, cone, joint_windows, signatures
+from gate2hw.passes.proof.proof_vectors import Words
+from gate2hw.passes.proof.proof_window import Cuts, cone, joint_windows, signatures
 from gate2hw.tools.abc import CecResult
 
 __all__ = ["Decide", "Parts", "prove_parts"]

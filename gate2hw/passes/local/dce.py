@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.rewrite import compact
+from gate2hw.passes.local.rewrite import compact
 
 __all__ = ["dce", "dead_inputs"]
 

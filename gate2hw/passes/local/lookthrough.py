@@ -8,10 +8,10 @@ gates on the same operands, a shared operand that makes part of a gate redundant
 from __future__ import annotations
 
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.rewrite import blocks, until_same
-from gate2hw.passes.window import Nodes, resolve, settle
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.rewrite import blocks, until_same
+from gate2hw.passes.local.window import Nodes, resolve, settle
 
 __all__ = ["lookthrough"]
 

@@ -20,12 +20,12 @@ from gate2hw.ir.aiger import read_aiger, write_aiger
 from gate2hw.ir.care import CareSet, check_care, legalised
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import pack, scores_of_bits, simulate, unpack
-from gate2hw.passes.alignment import Alignment, align, score_difference_form
-from gate2hw.passes.matching import reduced_outputs
-from gate2hw.passes.proof_parts import prove_parts
-from gate2hw.passes.proof_vectors import draw_words, features_of, first_difference, legal_code
-from gate2hw.passes.proof_window import side_by_side
-from gate2hw.passes.sat_pairs import swept_outputs
+from gate2hw.passes.proof.alignment import Alignment, align, score_difference_form
+from gate2hw.passes.proof.matching import reduced_outputs
+from gate2hw.passes.proof.proof_parts import prove_parts
+from gate2hw.passes.proof.proof_vectors import draw_words, features_of, first_difference, legal_code
+from gate2hw.passes.proof.proof_window import side_by_side
+from gate2hw.passes.proof.sat_pairs import swept_outputs
 from gate2hw.tools.abc import CecResult, cec, run_script
 
 __all__ = ["Proof", "prove_equal"]

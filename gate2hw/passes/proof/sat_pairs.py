@@ -19,7 +19,7 @@ from gate2hw.ir.aiger import read_aiger, write_aiger
 from gate2hw.ir.care import CareSet, legalised
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import pack
-from gate2hw.passes.dce import dce
+from gate2hw.passes.local.dce import dce
 from gate2hw.tools.abc import run_script
 
 __all__ = ["diverse_words", "prove_pairs", "swept_outputs"]

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from gate2hw.errors import InputError
 from gate2hw.ir.care import CareSet
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.proof_window import side_by_side
-from gate2hw.passes.sat_pairs import swept_outputs
+from gate2hw.passes.proof.proof_window import side_by_side
+from gate2hw.passes.proof.sat_pairs import swept_outputs
 
 __all__ = ["located"]
 

@@ -21,11 +21,11 @@ import numpy.typing as npt
 from gate2hw.ir.builder import relevel
 from gate2hw.ir.gates import TT_AND, TT_XOR, complement_inputs
 from gate2hw.ir.netlist import Netlist
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.normalise import better
-from gate2hw.passes.rewrite import until_same
-from gate2hw.passes.strash import strash
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.normalise import better
+from gate2hw.passes.local.rewrite import until_same
+from gate2hw.passes.local.strash import strash
 
 __all__ = ["regroup"]
 

@@ -20,11 +20,11 @@ import numpy.typing as npt
 from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.gates import TT_A, TT_NOT_A, is_trivial
 from gate2hw.ir.netlist import Encoder, Netlist
-from gate2hw.passes.bounds import Bounds, Slots, both, either, excluded
-from gate2hw.passes.dce import dce
-from gate2hw.passes.fold import fold, is_normal
-from gate2hw.passes.rewrite import blocks, substitute
-from gate2hw.passes.window import Choice, Nodes, Window, decide, windows
+from gate2hw.passes.local.bounds import Bounds, Slots, both, either, excluded
+from gate2hw.passes.local.dce import dce
+from gate2hw.passes.local.fold import fold, is_normal
+from gate2hw.passes.local.rewrite import blocks, substitute
+from gate2hw.passes.local.window import Choice, Nodes, Window, decide, windows
 
 __all__ = ["care_observe"]
 

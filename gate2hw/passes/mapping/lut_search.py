@@ -23,7 +23,7 @@ from gate2hw.ir.lutblif import read_lut_blif, write_lut_blif
 from gate2hw.ir.lutnetlist import LutNetlist, to_netlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import random_words, simulate
-from gate2hw.passes import lut_scripts
+from gate2hw.passes.mapping import lut_scripts
 from gate2hw.tools.abc import run_script
 from gate2hw.tools.run import failure
 

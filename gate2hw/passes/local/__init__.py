@@ -1,0 +1,1 @@
+"""Passes that see a few gates at a time, in numpy alone, and what they share."""

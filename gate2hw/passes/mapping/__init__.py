@@ -1,0 +1,1 @@
+"""Netlist to LutNetlist: covers by LUTs, searched for from several structures."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from gate2hw.errors import InputError
 from gate2hw.nn import kernels, native
 from gate2hw.nn.kernels import TreeGeometry
+from gate2hw.nn.native import mixing
 
 __all__ = ["logic_dense", "logic_tree", "pair_gates"]
 
@@ -31,6 +32,9 @@ _SCHEMAS = (
     "logic_tree(Tensor x, Tensor coefficients, Tensor leaves, int[] geometry) -> (Tensor, Tensor)",
     "logic_tree_backward(Tensor grad, Tensor x, Tensor coefficients, Tensor leaves, "
     "Tensor winner, int[] geometry, bool need_x) -> (Tensor, Tensor)",
+    "logic_mix(Tensor x, Tensor shares, Tensor places) -> Tensor",
+    "logic_mix_backward(Tensor grad, Tensor x, Tensor shares, Tensor places, bool need_x) "
+    "-> (Tensor, Tensor)",
 )
 for _schema in _SCHEMAS:
     _LIBRARY.define(_schema)  # type: ignore[no-untyped-call]
@@ -90,6 +94,27 @@ def _tree_backward(
     return result
 
 
+def _mix(x: Tensor, shares: Tensor, places: Tensor) -> Tensor:
+    return mixing.mix_forward(x.contiguous(), shares.contiguous(), places.contiguous())
+
+
+def _mix_backward(
+    grad: Tensor, x: Tensor, shares: Tensor, places: Tensor, need_x: bool
+) -> tuple[Tensor, Tensor]:
+    grad, x, shares, places = (t.contiguous() for t in (grad, x, shares, places))
+    return mixing.mix_backward(grad, x, shares, places, need_x)
+
+
+def _fake_mix(x: Tensor, shares: Tensor, places: Tensor) -> Tensor:
+    return x.new_empty(places.shape[0], x.shape[1])
+
+
+def _fake_mix_backward(
+    grad: Tensor, x: Tensor, shares: Tensor, places: Tensor, need_x: bool
+) -> tuple[Tensor, Tensor]:
+    return _fake_gradients(x, shares, need_x)
+
+
 def _fake_dense(x: Tensor, coefficients: Tensor, in0: Tensor, in1: Tensor) -> Tensor:
     return x.new_empty(coefficients.shape[0], x.shape[1])
 
@@ -136,6 +161,12 @@ def _dense_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Non
     return grad_x if need_x else None, grad_coefficients, None, None
 
 
+def _mix_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None]:
+    need_x = ctx.needs_input_grad[0]
+    grad_x, grad_shares = torch.ops.gate2hw.logic_mix_backward(grad, *ctx.saved_tensors, need_x)
+    return grad_x if need_x else None, grad_shares, None
+
+
 def _save_tree(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     x, coefficients, leaves, ctx.geometry = inputs
     ctx.save_for_backward(x, coefficients, leaves, output[1])
@@ -155,8 +186,13 @@ def _tree_gradients(
     return grad_x if need_x else None, grad_coefficients, None, None
 
 
-def _register(name: str, run: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    for device in ("CPU", "CUDA"):
+def _register(
+    name: str,
+    run: Callable[..., Any],
+    fake: Callable[..., Any],
+    devices: Sequence[str] = ("CPU", "CUDA"),
+) -> None:
+    for device in devices:
         _LIBRARY.impl(name, run, device)  # type: ignore[no-untyped-call]
     torch.library.register_fake(f"gate2hw::{name}", fake, lib=_LIBRARY)
 
@@ -165,6 +201,11 @@ _register("logic_dense", _dense, _fake_dense)
 _register("logic_dense_backward", _dense_backward, _fake_dense_backward)
 _register("logic_tree", _tree, _fake_tree)
 _register("logic_tree_backward", _tree_backward, _fake_tree_backward)
+_register("logic_mix", _mix, _fake_mix, ("CPU",))
+_register("logic_mix_backward", _mix_backward, _fake_mix_backward, ("CPU",))
+torch.library.register_autograd(
+    "gate2hw::logic_mix", _mix_gradients, setup_context=_save_dense, lib=_LIBRARY
+)
 torch.library.register_autograd(
     "gate2hw::logic_dense", _dense_gradients, setup_context=_save_dense, lib=_LIBRARY
 )
@@ -207,6 +248,22 @@ def logic_tree(
     _check("logic_tree", x, coefficients)
     out, winner = torch.ops.gate2hw.logic_tree(x, coefficients, leaves, list(geometry))
     return out, winner
+
+
+def logic_mix(x: Tensor, shares: Tensor, places: Tensor) -> Tensor:
+    """Weighted sums of rows: (F, B) signals to (m*P, B), for P positions of each of m inputs.
+
+    `shares` (m, K) has the dtype of `x`, float32 or float64; `places` (m*P, K) int64 are row
+    numbers, the P positions of an input side by side. Differentiable in `x` and `shares`.
+    Raises InputError for other dtypes and for rows outside `x`.
+    """
+    _check("logic_mix", x, shares)
+    if x.device.type == "cpu" and native.kernels_in_use() == "c":
+        result: Tensor = torch.ops.gate2hw.logic_mix(x, shares, places)
+        return result
+    n_positions = len(places) // len(shares)
+    repeated = shares if n_positions == 1 else shares.repeat_interleave(n_positions, 0)
+    return torch.nn.functional.embedding_bag(places, x, mode="sum", per_sample_weights=repeated)
 
 
 @lru_cache(maxsize=64)

@@ -18,23 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from gate2hw.errors import InputError, nearest
-from gate2hw.nn.ops import pair_gates
+from gate2hw.nn.ops import logic_mix, pair_gates
 
-__all__ = ["LearnedWiring", "SelectsInputs", "WiringEstimator", "mix_rows"]
+__all__ = ["LearnedWiring", "SelectsInputs", "WiringEstimator"]
 
 WiringEstimator = Literal["soft", "straight-through"]
 _ESTIMATORS: Final[tuple[WiringEstimator, ...]] = ("soft", "straight-through")
-
-
-def mix_rows(x: Tensor, shares: Tensor, places: Tensor) -> Tensor:
-    """Weighted sums of rows: (F, B) signals to (m*P, B), for P positions of each of m inputs.
-
-    `shares` (m, K) has the dtype of `x`; `places` (m*P, K) int64 are row numbers, the P positions
-    of an input side by side. Differentiable in `x` and `shares`.
-    """
-    n_positions = len(places) // len(shares)
-    repeated = shares if n_positions == 1 else shares.repeat_interleave(n_positions, 0)
-    return nn.functional.embedding_bag(places, x, mode="sum", per_sample_weights=repeated)
 
 
 class LearnedWiring(nn.Module):
@@ -141,7 +130,7 @@ class SelectsInputs(nn.Module):
         """
         assert self.select is not None
         shares = self.select.shares()
-        rows = mix_rows(x, shares, self.places).reshape(len(shares), -1)
+        rows = logic_mix(x, shares, self.places).reshape(len(shares), -1)
         for coefficients in levels:
             rows = pair_gates(rows, coefficients)
         return rows

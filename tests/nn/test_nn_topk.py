@@ -8,7 +8,8 @@ import torch
 
 from gate2hw.errors import InputError
 from gate2hw.nn import LogicConv2d, LogicDense
-from gate2hw.nn.topk import LearnedWiring, mix_rows
+from gate2hw.nn.ops import logic_mix
+from gate2hw.nn.topk import LearnedWiring
 from gate2hw.nn.wiring import balanced_rows, candidate_leaves
 
 
@@ -41,16 +42,16 @@ def _bits(n_rows: int, n_samples: int = 40) -> torch.Tensor:
     return torch.randint(0, 2, (n_rows, n_samples), generator=generator)
 
 
-def test_mix_rows_by_hand_and_its_gradients() -> None:
+def test_mixtures_by_hand_and_its_gradients() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(7, 5, dtype=torch.float64, generator=generator, requires_grad=True)
     shares = torch.rand(3, 4, dtype=torch.float64, generator=generator, requires_grad=True)
     places = torch.randint(0, 7, (6, 4), generator=generator)
-    result = mix_rows(x, shares, places)
+    result = logic_mix(x, shares, places)
     for row in range(6):
         wanted = sum(shares[row // 2, k] * x[places[row, k]] for k in range(4))
         torch.testing.assert_close(result[row], wanted)
-    assert torch.autograd.gradcheck(lambda a, s: mix_rows(a, s, places), (x, shares))
+    assert torch.autograd.gradcheck(lambda a, s: logic_mix(a, s, places), (x, shares))
 
 
 def test_the_dense_mixture_by_hand() -> None:

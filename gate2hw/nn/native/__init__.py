@@ -38,7 +38,7 @@ __all__ = [
 
 KERNELS_VARIABLE: Final = "GATE2HW_KERNELS"
 _CHOICES: Final = ("auto", "c", "torch")
-_ABI: Final = 2
+_ABI: Final = 3
 """Equal to GATE2HW_ABI in kernels.h: a library built from older sources is not used."""
 
 
@@ -111,7 +111,14 @@ def _load() -> ctypes.CDLL | str:
     if abi != _ABI:
         return f"{path.name} was built from other sources"
     library.gate2hw_set_name.restype = ctypes.c_char_p
-    for name in ("dense_forward", "dense_backward", "tree_forward", "tree_backward"):
+    for name in (
+        "dense_forward",
+        "dense_backward",
+        "tree_forward",
+        "tree_backward",
+        "mix_forward",
+        "mix_backward",
+    ):
         function = getattr(library, f"gate2hw_{name}")
         function.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
     library.gate2hw_group.argtypes = (ctypes.c_int,)
@@ -240,7 +247,7 @@ def dense_forward(x: Tensor, coefficients: Tensor, in0: Tensor, in1: Tensor) -> 
         in1=in1.data_ptr(),
         out=out.data_ptr(),
     )
-    _call("dense_forward", given, x, torch.get_num_threads())
+    call("dense_forward", given, x, torch.get_num_threads())
     return out
 
 
@@ -268,7 +275,7 @@ def dense_backward(
         grad_x = torch.empty_like(x)
         given.grad_x = grad_x.data_ptr()
         given.reader_ptr, given.reader = reader_ptr.data_ptr(), reader.data_ptr()
-    _call("dense_backward", given, x, torch.get_num_threads())
+    call("dense_backward", given, x, torch.get_num_threads())
     return grad_x, grad_coefficients
 
 
@@ -330,7 +337,7 @@ def tree_forward(
     threads = torch.get_num_threads()
     scratch = _scratch(x, threads, needs_x=False)
     given.scratch, given.out, given.winner = scratch.data_ptr(), out.data_ptr(), winner.data_ptr()
-    _call("tree_forward", given, x, threads)
+    call("tree_forward", given, x, threads)
     return out[:, :batch].contiguous(), winner[:, :batch].contiguous()
 
 
@@ -362,11 +369,11 @@ def tree_backward(
     given.grad_coefficients = grad_coefficients.data_ptr()
     if need_x:
         given.grad_x = grad_x.data_ptr()
-    _call("tree_backward", given, x, threads)
+    call("tree_backward", given, x, threads)
     return (grad_x[:, :batch].contiguous() if need_x else grad_x), grad_coefficients
 
 
-def _call(name: str, given: ctypes.Structure, x: Tensor, threads: int) -> None:
+def call(name: str, given: ctypes.Structure, x: Tensor, threads: int) -> None:
     function = getattr(_library(), f"gate2hw_{name}")
     if function(_is_double(x), ctypes.byref(given), threads):
         raise InputError("logic_tree: a leaf lies outside its field")

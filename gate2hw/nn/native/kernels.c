@@ -19,6 +19,9 @@ struct kernels {
     void (*tree_gather)(const struct tree *, int64_t, int64_t, int64_t, void *);
     void (*tree_sum)(const struct tree *, int64_t);
     int64_t group_bytes; /* of the samples that go through a tree together */
+    void (*mix_rows)(const struct mix *, int64_t, int64_t);
+    void (*mix_shares)(const struct mix *, int64_t, int64_t);
+    void (*mix_gather)(const struct mix *, int64_t, int64_t);
 };
 
 #define SET base
@@ -290,5 +293,50 @@ EXPORT int gate2hw_tree_backward(int is_double, const struct tree *t, int n_thre
     if (run_tree(is_double, t, n_threads, 1))
         return 1;
     sets[chosen_set][is_double].tree_sum(t, t->batch / gate2hw_group(is_double));
+    return 0;
+}
+
+struct mix_job {
+    const struct mix *mix;
+    void (*run)(const struct mix *, int64_t, int64_t);
+    int64_t n, step;
+};
+
+static void mix_item(const void *job, int64_t item, int slot)
+{
+    (void)slot;
+    const struct mix_job *j = job;
+    int64_t begin = item * j->step, end = begin + j->step;
+    j->run(j->mix, begin, end < j->n ? end : j->n);
+}
+
+/* All of 0..n, each of which reads `n_rows` rows. */
+static void run_mix(const struct mix *m, void (*run)(const struct mix *, int64_t, int64_t),
+                    int64_t n, int64_t n_rows, int n_threads)
+{
+    int64_t step = per_item(m->batch * (n_rows ? n_rows : 1));
+    struct mix_job job = {m, run, n, step};
+    int64_t n_items = (n + step - 1) / step;
+    gate2hw_run(mix_item, &job, n_items, worthwhile(n_threads, n_items));
+}
+
+EXPORT int gate2hw_mix_forward(int is_double, const struct mix *m, int n_threads)
+{
+    int64_t n_rows = m->n_inputs * m->n_positions;
+    advise(m->out, n_rows * m->batch * element_bytes(is_double));
+    run_mix(m, sets[chosen_set][is_double].mix_rows, n_rows, m->n_candidates, n_threads);
+    return 0;
+}
+
+/* grad_x too where it is not NULL. */
+EXPORT int gate2hw_mix_backward(int is_double, const struct mix *m, int n_threads)
+{
+    const struct kernels *k = &sets[chosen_set][is_double];
+    int64_t n_places = m->n_inputs * m->n_positions * m->n_candidates;
+    run_mix(m, k->mix_shares, m->n_inputs, m->n_positions * m->n_candidates, n_threads);
+    if (!m->grad_x)
+        return 0;
+    advise(m->grad_x, m->n_signals * m->batch * element_bytes(is_double));
+    run_mix(m, k->mix_gather, m->n_signals, n_places / (m->n_signals ? m->n_signals : 1), n_threads);
     return 0;
 }

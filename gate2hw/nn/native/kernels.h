@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define GATE2HW_ABI 2 /* raised with each change of what the library is called with */
+#define GATE2HW_ABI 3 /* raised with each change of what the library is called with */
 
 struct dense {
     int64_t n_signals, n_gates, batch;
@@ -19,6 +19,19 @@ struct dense {
     const int64_t *reader_ptr, *reader;
     void *grad_x;             /* (n_signals, batch) */
     void *grad_coefficients;  /* (n_gates, 4) */
+};
+
+struct mix {
+    int64_t n_signals, n_inputs, n_positions, n_candidates, batch;
+    const void *x;         /* (n_signals, batch) */
+    const void *shares;    /* (n_inputs, n_candidates) */
+    const int64_t *places; /* (n_inputs * n_positions, n_candidates) rows of x */
+    void *out;             /* (n_inputs * n_positions, batch) */
+    const void *grad;      /* the same, of out */
+    /* which places are signal s: reader[r] for r in reader_ptr[s] .. reader_ptr[s + 1] */
+    const int64_t *reader_ptr, *reader;
+    void *grad_x;          /* (n_signals, batch), or NULL */
+    void *grad_shares;     /* (n_inputs, n_candidates) */
 };
 
 #define MAX_DEPTH 6

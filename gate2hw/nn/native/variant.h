@@ -12,6 +12,7 @@
 #include "vector.h"
 #include "dense.h"
 #include "tree.h"
+#include "mix.h"
 #undef V
 #undef VU
 #undef I
@@ -27,6 +28,7 @@
 #include "vector.h"
 #include "dense.h"
 #include "tree.h"
+#include "mix.h"
 #undef V
 #undef VU
 #undef I
@@ -38,7 +40,9 @@
 #define TABLE(type) \
     {EXPAND3(dense_rows, type, SET), EXPAND3(dense_weights, type, SET), \
      EXPAND3(dense_gather, type, SET), EXPAND3(tree_rows, type, SET), \
-     EXPAND3(tree_gather, type, SET), EXPAND3(tree_sum, type, SET), 2 * WIDTH}
+     EXPAND3(tree_gather, type, SET), EXPAND3(tree_sum, type, SET), 2 * WIDTH, \
+     EXPAND3(mix_rows, type, SET), EXPAND3(mix_shares, type, SET), \
+     EXPAND3(mix_gather, type, SET)}
 static const struct kernels EXPAND2(kernels, SET)[2] = {TABLE(f32), TABLE(f64)};
 #undef TABLE
 

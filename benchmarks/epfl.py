@@ -14,7 +14,7 @@ circuitgraph/netlists, where priority is called priority_ckt and mem_ctrl memctr
 
 Circuits of more than --large ANDs (20,000) get one effort level less: level 3 takes minutes there.
 --quick: circuits of at most 1,500 ANDs, at level 2. Exit code 1: the folder is missing, a circuit
-could not be read, came out larger, or has no proof.
+could not be read, came out larger, has no proof, or at level 3 took more gates than ANDs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from gate2hw.tools.abc import cec, run_script
 SUFFIXES: Final = (".aig", ".aag", ".blif", ".v")
 VARIABLE: Final = "GATE2HW_EPFL"
 QUICK_ANDS: Final = 1_500
+CROSSED_LEVEL: Final = 3
+"""From this level on, mode gates must not come out larger than mode aiger."""
 PEERS: Final = {
     "resyn2": RESYN2.split("; "),
     "resyn2 x 10": RESYN2.split("; ") * 10,
@@ -159,6 +161,10 @@ def faults(row: dict[str, Any]) -> Iterator[str]:
             yield f"mode {mode}: {found['proof']}"
         elif found[unit] > row["strash"]["ands"]:
             yield f"mode {mode}: {found[unit]:,} {unit} of {row['strash']['ands']:,} ANDs"
+    # there the passes start from those ANDs too, each of which is one gate at most
+    gates, ands = row["gates"].get("gates"), row["aiger"].get("ands")
+    if row["level"] >= CROSSED_LEVEL and None not in (gates, ands) and gates > ands:
+        yield f"mode gates: {gates:,} gates, mode aiger has {ands:,} ANDs"
 
 
 def cells(row: dict[str, Any]) -> list[Any]:

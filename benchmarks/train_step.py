@@ -7,14 +7,18 @@ Forward and backward of single layers, batch 128, gradient of the input included
 MNIST S, the second of CIFAR S; arXiv 2411.04732). Three processes a case: ours with the C kernels,
 ours in plain torch, torchlogix; steps are taken in turn, times are medians, ratios are torchlogix
 over ours. Ratios over several cases are the least of them, those of dense layers on softmax16 (what
-torchlogix calls raw). Memory is the most bytes of tensors that a pass holds beyond model and input;
-`ratio_memory` is that of four dense layers of 16,000 inputwise gates (what torchlogix calls light,
-and our recipes use) at batch 512; `ratio_memory_softmax16` is the same with softmax16.
+torchlogix calls raw). Memory is the most bytes of tensors that a pass holds beyond model and input.
+`ratio_memory`, which has the goal, is the least over the dense cases of inputwise gates (what
+torchlogix calls light): they are the default and what our recipes use. With softmax16
+torchlogix holds less, about four times the outputs and one gradient of them, which any
+implementation has to hold; so that goal is out of reach there, and is not set:
+`ratio_memory_softmax16`, the least over the dense cases of softmax16, stands beside it.
 
-For the dense layers, `share_of_copy` says how near the C kernels come to the floor: the rows that
-they must move (forward reads 2 and writes 1 a gate; backward reads 2 a gate for each of its two
-inputs, and reads and writes 1 a signal), against what a plain copy of the output moves in the same
-time. `make peers` installs torchlogix; without it ratios are null and the exit code is 1.
+For the dense layers, `share_of_copy` compares the C kernels with memory: the bytes a second of the
+rows that they read and write (forward reads 2 and writes 1 a gate; backward reads 2 a gate for each
+of its two inputs, and reads and writes 1 a signal) over those of one plain copy of the output. It
+is no bound: rows that are still in a cache count too. `make peers` installs torchlogix; without it
+ratios are null and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -183,14 +187,17 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float | None]:
         found = [row["ratios"][what] for row in chosen]
         return min(found) if found and None not in found else None
 
+    dense_names = [row["case"] for row in rows if row["kind"] == "dense"]
     narrow = ("dense 2,000 x 128 softmax16", "dense 8,000 x 128 softmax16")
     return {
         "ratio_dense": least("time", *narrow),
         "ratio_dense_inputwise": least("time", "dense 8,000 x 128 inputwise"),
         "ratio_dense_64k": least("time", "dense 64,000"),
         "ratio_conv": least("time", "conv"),
-        "ratio_memory": least("memory", "dense 16,000 x 512 inputwise"),
-        "ratio_memory_softmax16": least("memory", "dense 16,000 x 512 softmax16"),
+        "ratio_memory": least("memory", *(name for name in dense_names if "inputwise" in name)),
+        "ratio_memory_softmax16": least(
+            "memory", *(name for name in dense_names if "softmax16" in name)
+        ),
         "ratio_memory_conv": least("memory", "conv"),
         "ratio_pure_torch": least("pure_torch", *narrow),
         "ratio_pure_torch_conv": least("pure_torch", "conv"),
@@ -224,9 +231,12 @@ def main() -> int:
     for key, value in keys.items():
         goal = f" (goal {GOALS[key]:g})" if key in GOALS else ""
         print(f"{key}: {'not measured' if value is None else f'{value:.1f}'}{goal}")
+    versions = {name: about["torch"] for name, about in rows[0]["about"].items()}
+    print("torch:", ", ".join(f"{version} ({name})" for name, version in versions.items()))
     if not PEER_PYTHON.is_file():
         print("torchlogix is not there: make peers")
-    save("train_step", {"threads": options.threads, **keys, "rows": rows}, options, ("torch",))
+    result = {"threads": options.threads, "torch": versions, **keys, "rows": rows}
+    save("train_step", result, options, ("torch",))
     missed = [key for key, goal in GOALS.items() if keys[key] is not None and keys[key] < goal]
     if missed:
         print(f"below the goal: {', '.join(missed)}")

@@ -102,14 +102,18 @@ def test_faults(epfl):
     def row(**changes):
         good = {"ands": 9, "depth": 3, "proof": "equivalent"}
         base = {"circuit": "c", "reading": "equivalent", "strash": {"ands": 10, "depth": 3}}
+        base["level"] = 3
         return {**base, "aiger": good, "gates": {**good, "gates": 9}, **changes}
 
     assert not list(epfl.faults(row()))
+    more = {"gates": 10, "proof": "equivalent"}
+    assert not list(epfl.faults(row(level=2, gates=more)))
     assert list(epfl.faults({"circuit": "c", "missing": "gone"})) == ["gone"]
     for changes, said in (
         ({"reading": "different"}, "against ABC's: different"),
         ({"aiger": {"ands": 11, "proof": "equivalent"}}, "mode aiger: 11 ands of 10 ANDs"),
-        ({"gates": {"gates": 11, "proof": "equivalent"}}, "mode gates: 11 gates of 10 ANDs"),
+        ({"gates": {**more, "gates": 11}, "level": 2}, "mode gates: 11 gates of 10 ANDs"),
+        ({"gates": more}, "mode gates: 10 gates, mode aiger has 9 ANDs"),
         ({"aiger": {"ands": 9, "proof": "undecided"}}, "mode aiger: undecided"),
         ({"gates": {"missing": "no time"}}, "mode gates: no time"),
     ):

@@ -195,7 +195,7 @@ def _kernels_line(kernels: dict[str, str | None]) -> str:
     if kernels["kernels"] == "c":
         return f"training kernels: C, for {kernels['set']} ({kernels['path']})"
     if kernels["kernels"] is None:
-        return f"training kernels: none, torch cannot be loaded: {kernels['reason']}"
+        return f"training kernels: none: {kernels['reason']}"
     return (
         f"training kernels: plain torch, many times slower ({kernels['reason']}); for the C ones "
         "install gate2hw again where a C compiler is"

@@ -75,8 +75,8 @@ def add_parsers(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--dask",
         metavar="ADDRESS",
-        help="train on the workers of this Dask scheduler, which see DIR and the data under the "
-        "same names; e.g. tcp://host:8786",
+        help="train on the workers of this Dask scheduler, which see DIR, the data and a RECIPE of "
+        "your own under the same names; e.g. tcp://host:8786",
     )
     p.add_argument("--data", metavar="DIR", help="folder of data files (default: $GATE2HW_DATA)")
     p.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
@@ -126,6 +126,12 @@ def _sweep(args: argparse.Namespace, terminal: Terminal) -> int:
     for failure in result["failed"]:
         chosen = ", ".join(f"{key}={value}" for key, value in failure["settings"].items())
         terminal.error(f"failed: {chosen}, seed {failure['seed']}: {failure['reason']}")
+    partial = sum(0 < point["n_seeds"] < args.seeds for point in result["points"])
+    if partial:
+        terminal.error(
+            f"{partial} setting(s) were trained with fewer than {args.seeds} seeds; they are not "
+            "on the front, see n_seeds in points.csv"
+        )
     terminal.say(f"page: {result['files']['sweep.html']}")
     return 1 if result["failed"] else 0
 

@@ -66,12 +66,22 @@ class Chain:
         return bool(self.options.get("output") == "class")
 
 
+def _gone(path: Path) -> InputError:
+    """A golden file that the build counts on is missing."""
+    return InputError(
+        f"{path} was there when it was compiled and is gone; put it back or compile again"
+    )
+
+
 def _golden(
     folder: BuildFolder, given: Path | None, network: LogicNetwork, compiled: dict[str, Any]
 ) -> tuple[Golden | None, Path | None, str | None]:
     path = given or folder.path / compiled["golden"]
     if given is None and not path.is_file():
-        return None, None, compiled.get("golden_reason") or "the build folder has no golden file"
+        reason = compiled.get("golden_reason")
+        if reason is None:
+            raise _gone(path)
+        return None, None, reason
     golden = load_golden(path)
     if golden.digest != compiled["root_digest"]:
         raise InputError(
@@ -150,6 +160,8 @@ def _check_exact(chain: Chain) -> None:
     """What a lossy build started from: torch = LogicNetwork = its netlist before passes."""
     path = chain.folder.path / "golden.npz"
     if not path.is_file():
+        if chain.compiled.get("golden_reason") is None:
+            raise _gone(path)
         return
     golden, network = load_golden(path), chain.network
     if golden.digest != network.digest:

@@ -208,20 +208,23 @@ def _pass_by_pass(
     )
 
 
-def _proof(
-    before: Netlist,
-    after: Netlist,
-    folder: Path,
-    care: CareSet,
-    timeout_s: float,
-    level: int | None = None,
-) -> Proof:
-    """The proof that both are equal, in one or, by the passes of `level`, one pass at a time."""
-    proof = prove_equal(before, after, work_dir=folder, timeout_s=timeout_s, care=care)
-    if proof.result == "undecided" and level is not None:
-        whole = proof.reason
-        proof = _pass_by_pass(before, after, folder, level, care, timeout_s)
-        proof = replace(proof, reason=f"{whole}; {proof.reason}".removesuffix("; "))
+def _proved_gates(
+    net: Netlist, level: int, care: CareSet, folder: Path, timeout_s: float, progress: Progress
+) -> tuple[Netlist, Proof]:
+    """The smallest gates of `net`, and the proof of the whole or, of the passes, one at a time."""
+    gates, after = _smallest_gates(net, level, care, folder, progress)
+    progress(0, 1, "proving")
+    proof = prove_equal(net, after, work_dir=folder, timeout_s=timeout_s, care=care)
+    if proof.result != "undecided":
+        return after, proof
+    whole = proof.reason if after is gates else f"what ABC made smaller: {proof.reason}"
+    # what the passes made can be proved pass by pass where the whole is out of reach
+    proof = _pass_by_pass(net, gates, folder, level, care, timeout_s)
+    return gates, replace(proof, reason=f"{whole}; {proof.reason}".removesuffix("; "))
+
+
+def _accepted(proof: Proof, timeout_s: float) -> Proof:
+    """`proof`, if it is one; CheckFailedError with what it says instead."""
     if proof.result == "different":
         raise CheckFailedError(
             f"the optimised netlist is not equal to its source, nothing is written: "
@@ -272,12 +275,8 @@ def opt(
     # beside the target, so that a full disk is found before the work is done
     with scratch_dir(target.resolve().parent, "opt") as folder:
         if mode == "gates":
-            gates, after = _smallest_gates(net, level, care, folder, progress)
-            if after is not gates:
-                proof = prove_equal(net, after, work_dir=folder, timeout_s=timeout_s)
-                # the passes' own way is proved pass by pass where the whole is out of reach
-                after = gates if proof.result == "undecided" else after
-            before, proved = net, after
+            before = net
+            after, proof = _proved_gates(net, level, care, folder, timeout_s, progress)
             notes += _ands_note(after, target)
         else:
             plain = _plain(net)
@@ -290,10 +289,9 @@ def opt(
             after = proved.with_(
                 head=net.head, encoder=net.encoder, names=net.names, digest=net.digest
             )
-        progress(0, 1, "proving")
-        reference = net if mode == "gates" else _plain(net)
-        steps = level if mode == "gates" else None
-        proof = _proof(reference, proved, folder, care, timeout_s, steps)
+            progress(0, 1, "proving")
+            proof = prove_equal(plain, proved, work_dir=folder, timeout_s=timeout_s)
+        _accepted(proof, timeout_s)
         progress(1, 1, "proved")
         write_circuit(after, target)
     keys = ("ands", "depth") if mode == "aiger" else ("gates", "depth")

@@ -15,7 +15,13 @@ from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.formats import plain
 from gate2hw.formats.c_source import load_c
 from gate2hw.formats.circuit_json import circuit_netlist, load_circuit_json
-from gate2hw.formats.difflogic import check_drawn, from_difflogic, from_dwn, gate_weights
+from gate2hw.formats.difflogic import (
+    SETTLING,
+    check_drawn,
+    from_difflogic,
+    from_dwn,
+    gate_weights,
+)
 from gate2hw.formats.encodings import encoding_of
 from gate2hw.formats.layered import network_of
 from gate2hw.formats.spec import DrawSpec, ImportSpec, read_spec
@@ -89,7 +95,17 @@ def _from_c(path: Path, spec: ImportSpec) -> _Imported:
     return _Imported(network, evaluate, spec)
 
 
-def _drawn_wiring(tensors: Tensors, spec: ImportSpec, drawn: DrawSpec, is_checked: bool) -> Tensors:
+def _is_settled(check: Path | None, spec: ImportSpec) -> bool:
+    """Whether the stored outputs of `check` can tell the wiring of the model from another."""
+    if check is None:
+        return False
+    x, _ = _stored(check, spec, spec.input.shape)
+    return len(np.unique(x.reshape(len(x), -1), axis=0)) >= SETTLING
+
+
+def _drawn_wiring(
+    tensors: Tensors, spec: ImportSpec, drawn: DrawSpec, check: Path | None
+) -> Tensors:
     """The wiring of difflogic, drawn again; refused where nothing shows that it is the model's."""
     from gate2hw.nn.replay import draw_again
 
@@ -104,19 +120,21 @@ def _drawn_wiring(tensors: Tensors, spec: ImportSpec, drawn: DrawSpec, is_checke
         device=drawn.device,
         before=drawn.before,
     )
+    if _is_settled(check, spec):
+        return dict(found.wiring)
     # weights tell of all draws before them: those of a GPU of none, a single layer of no wiring
-    if not is_checked and len(found.weights) < 2:
+    if len(found.weights) < 2:
         raise InputError(
             "nothing shows that the seed is right, neither weights of a GPU, which are not drawn "
-            "again, nor a single layer: give --check with inputs and outputs of the original"
+            "again, nor a single layer: give --check with outputs of the original on at least "
+            f"{SETTLING} different inputs"
         )
-    if not is_checked:
-        check_drawn(tensors, found.weights)
+    check_drawn(tensors, found.weights)
     return dict(found.wiring)
 
 
 def _load(
-    path: Path, source: Source, spec: ImportSpec, wiring: Path | None, is_checked: bool
+    path: Path, source: Source, spec: ImportSpec, wiring: Path | None, check: Path | None
 ) -> _Imported:
     suffix = path.suffix.lower()
     if spec.drawn is not None and (source != "difflogic" or suffix == ".c"):
@@ -142,7 +160,7 @@ def _load(
         if spec.drawn is not None:
             if side is not None:
                 raise InputError("the wiring is in --wiring, or drawn by [wiring] seed: not both")
-            side = _drawn_wiring(tensors, spec, spec.drawn, is_checked)
+            side = _drawn_wiring(tensors, spec, spec.drawn, check)
         network = from_difflogic(tensors, side, spec)
         return _Imported(
             network, lambda x: plain.evaluate_difflogic(tensors, side or {}, spec, x), spec
@@ -232,16 +250,18 @@ def import_model(
     `file` is a state dict (.pt, .safetensors, .npz), a Circuit JSON of torchlogix or difflogic's
     C; `spec` says what it does not hold, `wiring` is difflogic's side file, `check` an .npz of
     ``inputs`` and ``outputs`` (scores or classes); without it random inputs are compared with a
-    plain evaluator of the file. Raises InputError with the reason for what cannot be imported,
-    CheckFailedError (nothing is written) where the network differs.
+    plain evaluator of the file. A seed of wiring is believed where the weights show it, or outputs
+    of SETTLING different inputs agree. Raises InputError with the reason for what cannot be
+    imported, CheckFailedError (nothing is written) where the network differs.
     """
     if isinstance(spec, str | Path):
         spec = read_spec(spec)
     given = spec or ImportSpec()
     side = None if wiring is None else Path(wiring)
-    imported = _load(Path(file), source, given, side, check is not None)
+    stored = None if check is None else Path(check)
+    imported = _load(Path(file), source, given, side, stored)
     network = imported.network
-    checked = _check(imported, None if check is None else Path(check), seed)
+    checked = _check(imported, stored, seed)
     save_network(out, network)
     return {
         "model_path": str(out),

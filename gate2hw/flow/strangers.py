@@ -64,15 +64,19 @@ def _safetensors(path: Path, size: int) -> str | None:
         header = json.loads(raw)
         metadata = header.pop("__metadata__", None) or {}
         form = str(metadata.get("format", ""))
+        # of a model it is an object
+        is_ours = "gate2hw" in metadata and isinstance(json.loads(metadata["gate2hw"]), dict)
     except (ValueError, AttributeError, TypeError, RecursionError):
         return "it is a safetensors file with a damaged header"
-    if "gate2hw" in metadata:
+    if is_ours:
         return None
     if form.startswith("gate2hw checkpoint"):
         return (
             "it is a checkpoint of a training run, which gate2hw train RECIPE --resume goes on "
             "from; the model is in model.safetensors"
         )
+    if not header:
+        return "it is a safetensors file that holds no tensors"
     return f"it holds tensors that gate2hw has not written ({_some(header)}); {IMPORT}"
 
 

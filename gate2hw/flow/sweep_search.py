@@ -31,7 +31,7 @@ def _suggest(trial: Any, space: Space) -> Settings:
     for key, values in space.axes.items():
         if key == AREA_KEY:
             low, high = _weight_range(space)
-            settings[key] = f"{trial.suggest_float(key, low, high, log=True):.3g}"
+            settings[key] = f"{trial.suggest_float(key, low, high, log=True):.6g}"
         else:
             settings[key] = trial.suggest_categorical(key, list(values))
     return settings
@@ -48,17 +48,24 @@ def _weight_range(space: Space) -> tuple[float, float]:
 
 
 def _open_study(optuna: Any, out_dir: Path, name: str, n_trials: int, seed: int) -> Any:
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(out_dir / JOURNAL))
-    )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / JOURNAL
     population = max(_LEAST_POPULATION, n_trials // 4)
-    return optuna.create_study(
-        study_name=name,
-        storage=storage,
-        sampler=optuna.samplers.NSGAIISampler(population_size=population, seed=seed),
-        directions=["maximize", "minimize"],
-        load_if_exists=True,
-    )
+    try:
+        return optuna.create_study(
+            study_name=name,
+            storage=optuna.storages.JournalStorage(
+                optuna.storages.journal.JournalFileBackend(str(path))
+            ),
+            sampler=optuna.samplers.NSGAIISampler(population_size=population, seed=seed),
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: is no journal of a search, or a damaged one ({type(error).__name__}: "
+            f"{error}); delete it: finished trainings stay in trials/"
+        ) from error
 
 
 def search(

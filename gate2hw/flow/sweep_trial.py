@@ -1,4 +1,4 @@
-"""One trial of a sweep: train, compile, count; done once, kept in a folder named by its recipe."""
+"""One trial of a sweep: train, compile, count; done once, in a folder named by recipe and data."""
 
 from __future__ import annotations
 
@@ -10,17 +10,28 @@ from pathlib import Path
 from typing import Any, Final
 
 from gate2hw import __version__
-from gate2hw.errors import Gate2HWError, ModelFileError
+from gate2hw.errors import Gate2HWError, InputError, ModelFileError
 from gate2hw.flow.build import Progress, silent
 from gate2hw.flow.compiling import compile as compile_model
 from gate2hw.flow.training import train
 from gate2hw.ir.counters import popcount_cost
 from gate2hw.ir.store import load_golden, load_netlist, write_text
+from gate2hw.tools.workers import held
 
-__all__ = ["TRIAL", "Trial", "make_trial", "read_trial", "run_trial", "test_accuracy"]
+__all__ = [
+    "TRIAL",
+    "Trial",
+    "failure",
+    "make_trial",
+    "read_trial",
+    "run_trial",
+    "test_accuracy",
+    "trial_digest",
+]
 
 TRIAL: Final = "trial.json"
 SCHEMA: Final = 1
+BUSY: Final = "another process trains it; run the same command again when that is done"
 _MEASURED: Final = {
     "accuracy_validation": float,
     "luts4": int,
@@ -34,7 +45,7 @@ _MEASURED: Final = {
 
 @dataclass(frozen=True)
 class Trial:
-    """What a worker needs to know; `digest` (sha256, hex) is of the whole recipe, seed included."""
+    """What a worker needs to know; `digest` is the `trial_digest` of recipe, seed and data."""
 
     recipe: str
     overrides: tuple[str, ...]
@@ -42,6 +53,13 @@ class Trial:
     folder: str
     data_dir: str | None = None
     device: str = "cpu"
+    data_digest: str = ""
+
+
+def trial_digest(recipe_toml: str, data_digest: str) -> str:
+    """sha256 (hex) of a whole recipe and, where it is given, the digest of its data."""
+    text = f"{recipe_toml}\n# data {data_digest}\n" if data_digest else recipe_toml
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def make_trial(
@@ -50,20 +68,25 @@ def make_trial(
     trials_dir: Path,
     *,
     data_dir: Path | None = None,
+    data_digest: str = "",
     device: str = "cpu",
 ) -> Trial:
-    """The trial of a recipe with `overrides`; InputError where they make no valid recipe."""
+    """The trial of a recipe with `overrides`; InputError where they make no valid recipe.
+
+    With `data_digest`, `gate2hw.nn.Dataset.digest`, the same recipe on other data is another trial.
+    A recipe's file is named by its whole path, for workers that run elsewhere.
+    """
     from gate2hw.nn import load_recipe
 
-    text = load_recipe(recipe, list(overrides)).to_toml()
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = trial_digest(load_recipe(recipe, list(overrides)).to_toml(), data_digest)
     return Trial(
-        str(recipe),
+        str(Path(recipe).resolve() if Path(recipe).is_file() else recipe),
         tuple(overrides),
         digest,
         str((trials_dir / digest[:16]).resolve()),
         None if data_dir is None else str(data_dir.resolve()),
         device,
+        data_digest,
     )
 
 
@@ -81,6 +104,17 @@ def read_trial(trial: Trial) -> dict[str, Any] | None:
     return found
 
 
+def failure(trial: Trial) -> str:
+    """Why a trial that `read_trial` knows no result of has none."""
+    try:
+        found = json.loads((Path(trial.folder) / TRIAL).read_text(encoding="utf-8"))
+        if found["digest"] == trial.digest:
+            return str(found["failed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return "it left no record; run the same command again"
+
+
 def test_accuracy(trial: Trial) -> float | None:
     """Accuracy on the test split, by the golden file of a finished trial; None without one."""
     path = Path(trial.folder) / "golden.npz"
@@ -89,6 +123,14 @@ def test_accuracy(trial: Trial) -> float | None:
 
 def _measure(trial: Trial, progress: Progress) -> dict[str, Any]:
     """Train (from the checkpoint, if there is one) and compile; accuracy and LUT4."""
+    from gate2hw.nn import load_recipe
+
+    recipe = load_recipe(trial.recipe, list(trial.overrides))
+    if trial_digest(recipe.to_toml(), trial.data_digest) != trial.digest:
+        raise InputError(
+            f"{trial.recipe}: was edited after the sweep began, or is another file where the "
+            "training runs; run the sweep again"
+        )
 
     def train_it(resume: bool) -> dict[str, Any]:
         return train(
@@ -124,11 +166,19 @@ def run_trial(trial: Trial, progress: Progress = silent) -> dict[str, Any]:
 
     Accuracies are fractions; `luts4` counts gates and popcounts, without encoder and argmax. A
     trial that fails gives ``{"failed": reason}`` instead, so that the others go on; the next sweep
-    tries it again.
+    or search tries it again. So does one that another process trains at this moment, but nothing
+    is written then.
     """
-    found = read_trial(trial)
-    if found is not None:
-        return found
+    with held(Path(trial.folder)) as is_ours:
+        found = read_trial(trial)
+        if found is not None:
+            return found
+        if not is_ours:
+            return {"failed": BUSY}
+        return _run(trial, progress)
+
+
+def _run(trial: Trial, progress: Progress) -> dict[str, Any]:
     about = {
         "schema": SCHEMA,
         "digest": trial.digest,

@@ -16,6 +16,7 @@ from gate2hw.ir.layers import MAX_TABLE_INPUTS
 from gate2hw.ir.network import LogicNetwork
 
 __all__ = [
+    "SETTLING",
     "check_drawn",
     "dwn_mapping",
     "from_difflogic",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 MIN_SIGMA = 6.0
+SETTLING = 32
+"""Different inputs, at least, whose stored outputs say more of a seed than the weights do: fewer
+agree by chance with a network of other wiring."""
 
 HOW_TO_SAVE_WIRING = (
     "np.savez('wiring.npz', **{f'{s}_{i}': t.cpu().numpy() for i, layer in enumerate(m for m in "
@@ -78,7 +82,8 @@ def check_drawn(tensors: Tensors, drawn: Sequence[npt.NDArray[np.float32]]) -> N
             raise InputError(
                 f"{where}: its weights did not start as those that seed draws (correlation "
                 f"{likeness:.3f}): are seed, device, [input] shape and before in [wiring] those of "
-                "the model? Outputs of the original settle it: give --check"
+                f"the model? Outputs of the original on {SETTLING} different inputs or more settle "
+                "it: give --check"
             )
 
 

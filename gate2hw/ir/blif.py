@@ -301,7 +301,8 @@ def _read_plainly(path: Path, text: str) -> Netlist | None:
 def count_tables(path: Path | str) -> dict[int, int]:
     """Tables (``.names``) of a BLIF file by their number of inputs; what is in them is not read."""
     lines = _logical_lines(read_source(Path(path), "BLIF"))
-    return dict(Counter(len(line.split()) - 2 for _, line in lines if line.startswith(".names ")))
+    words = (line.split() for _, line in lines)
+    return dict(Counter(len(row) - 2 for row in words if row and row[0] == ".names"))
 
 
 def read_blif(path: Path | str) -> Netlist:

@@ -1,7 +1,8 @@
 """Rows of a table as the numbers that a model reads: columns of numbers, and of categories.
 
-A network of tabular data keeps its columns in the model file, ``info["columns"]``, so that a raw
-row (texts, as in a .csv) can be fed to it later without the data it was trained on.
+A network of tabular data keeps its columns in the model file, ``info["columns"]``, so that raw
+rows (texts, as in a .csv) can be fed to it later without the data it was trained on: from Python,
+by `columns_from_json`, `read_cells` and `expand`; no command reads rows.
 """
 
 from __future__ import annotations
@@ -78,25 +79,32 @@ def feature_names(columns: Sequence[Column]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_cells(columns: Sequence[Column], rows: Sequence[Sequence[str]], where: str) -> Floats:
+def read_cells(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    where: str,
+    row_numbers: Sequence[int] | None = None,
+) -> Floats:
     """(N, len(columns)) float64 from rows of texts: a number, or the number of its category.
 
-    A missing category is -1. Raises InputError naming `where`, row (from 1) and column of a cell
-    that is no finite number or none of the categories, and of a row of the wrong length.
+    A missing category is -1. Raises InputError naming `where`, row and column of a cell that is no
+    finite number or none of the categories, and of a row of the wrong length; rows are called by
+    their `row_numbers` (default: from 1).
     """
+    called = row_numbers or range(1, len(rows) + 1)
     values = np.empty((len(rows), len(columns)), np.float64)
     numbers = [{name: i for i, name in enumerate(column.categories)} for column in columns]
     for r, row in enumerate(rows):
         if len(row) != len(columns):
-            raise InputError(f"{where}, row {r + 1}: {len(row)} cells, expected {len(columns)}")
+            raise InputError(f"{where}, row {called[r]}: {len(row)} cells, expected {len(columns)}")
         for c, text in enumerate(row):
             cell = text.strip()
             number = _cell(cell, numbers[c])
             if number is None:
                 what = nearest(cell, columns[c].categories) if numbers[c] else "it must be a number"
                 raise InputError(
-                    f"{where}, row {r + 1}, column {columns[c].name!r}: {cell!r} cannot be read; "
-                    f"{what}"
+                    f"{where}, row {called[r]}, column {columns[c].name!r}: {cell!r} cannot be "
+                    f"read; {what}"
                 )
             values[r, c] = number
     return values

@@ -1,6 +1,12 @@
 """Training: logic gate networks as torch modules; the only room that imports torch."""
 
-from gate2hw.nn.data import Dataset, load_dataset, make_thermometer, stratified_split
+from gate2hw.nn.data import (
+    Dataset,
+    load_dataset,
+    load_recipe_data,
+    make_thermometer,
+    stratified_split,
+)
 from gate2hw.nn.discretize import from_network, to_network
 from gate2hw.nn.distill import save_teacher_logits
 from gate2hw.nn.encoding import choose_thresholds
@@ -29,6 +35,7 @@ __all__ = [
     "golden_of",
     "load_dataset",
     "load_recipe",
+    "load_recipe_data",
     "make_thermometer",
     "parse_recipe",
     "recipes",

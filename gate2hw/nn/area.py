@@ -238,7 +238,7 @@ def expected_area(model: nn.Module, costs: AreaSpec | None = None) -> AreaEstima
     Gates are taken to be independent. Equal gates are not merged, nor outputs that are equal, and
     what constants make of the gates behind them is not followed, so the estimate errs upwards.
     Learned wiring counts as it is chosen now. `costs` are those of a recipe (default: its
-    defaults). Raises InputError for a module that is no LogicModel.
+    defaults). Raises InputError for a module that is no LogicModel, or one without gates.
     """
     costs = costs or AreaSpec()
     layers = list(model.children())
@@ -248,6 +248,8 @@ def expected_area(model: nn.Module, costs: AreaSpec | None = None) -> AreaEstima
     if not layers or not isinstance(layers[-1], GroupSum):
         raise InputError("an area is expected of a LogicModel only: its last layer is a GroupSum")
     levels = [_gate_levels(layer) for layer in layers]
+    if not any(levels):
+        raise InputError("an area is expected of gates, and the model has no layer of them")
     kinds = iter(_kinds([gates for found in levels for gates in found]))
     of_layer = [[next(kinds) for _ in found] for found in levels]
     n_outputs = layers[-1].n_outputs

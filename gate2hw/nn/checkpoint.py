@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from gate2hw.ir.store import atomic_path
 
 __all__ = [
     "CHECKPOINT_FORMAT",
+    "FREE_KEYS",
     "Progress",
     "Sampler",
     "load_checkpoint",
@@ -25,6 +26,8 @@ __all__ = [
     "seeded_generators",
 ]
 
+FREE_KEYS: Final = ("training.threads", "training.checkpoint_every")
+"""Keys of a recipe that may change when a run goes on."""
 CHECKPOINT_FORMAT = "gate2hw checkpoint 2"
 
 
@@ -81,6 +84,8 @@ def save_checkpoint(
     path: Path,
     *,
     recipe: dict[str, Any],
+    data_digest: str,
+    teacher: str,
     model: nn.Module,
     best: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
@@ -99,6 +104,8 @@ def save_checkpoint(
         tensors[f"generator/{name}"] = generator.get_state()
     content = {
         "recipe": recipe,
+        "data": data_digest,
+        "teacher": teacher,
         "progress": asdict(progress),
         "position": sampler.position,
         "torch": torch.__version__,
@@ -129,6 +136,8 @@ def load_checkpoint(
     path: Path,
     *,
     recipe: dict[str, Any],
+    data_digest: str,
+    teacher: str,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     sampler: Sampler,
@@ -137,7 +146,8 @@ def load_checkpoint(
     """Restore the state of a run in place; returns its progress and the best weights so far.
 
     Raises ModelFileError for a truncated or foreign file, InputError naming the keys in which
-    `recipe` differs from that of the checkpoint.
+    `recipe` differs from that of the checkpoint, or where the data or the teacher are others.
+    Keys of `FREE_KEYS` may differ: they do not change the network.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -152,11 +162,24 @@ def load_checkpoint(
         raise ModelFileError(f"{path}: not a gate2hw checkpoint")
     try:
         content = json.loads(metadata["content"])
-        differences = _differences(content["recipe"], recipe)
+        differences = [
+            name for name in _differences(content["recipe"], recipe) if name not in FREE_KEYS
+        ]
         if differences:
             raise InputError(
                 f"{path}: cannot resume, the recipe differs in {', '.join(differences)}; "
                 "train with the same recipe, or without --resume"
+            )
+        if content["data"] != data_digest:
+            raise InputError(
+                f"{path}: cannot resume, the data are not those that it was trained on; give the "
+                "same --data and files, or train without --resume"
+            )
+        if content["teacher"] != teacher:
+            raise InputError(
+                f"{path}: cannot resume, it learned from another teacher, or one of the two from "
+                f"none ({content['teacher']:.12}, now {teacher:.12}); give the same, or train "
+                "without --resume"
             )
         states: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(tensors, "optimizer/").items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,6 +63,20 @@ class Dataset:
     offset: Floats | None = None
     columns: tuple[Column, ...] = ()
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 (hex) of all that a training takes from the data: the splits, the names of the
+        classes and columns, the quantisation."""
+        about = [self.class_names, self.max_value, columns_to_json(self.columns)]
+        found = hashlib.sha256(json.dumps(about).encode())
+        splits = (self.x_train, self.y_train, self.x_validation, self.y_validation)
+        none = np.zeros(0)
+        scaling = (none if part is None else part for part in (self.scale, self.offset))
+        for array in (*splits, self.x_test, self.y_test, *scaling):
+            found.update(f"{array.dtype.str}{array.shape}".encode())
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
+
     @property
     def n_classes(self) -> int:
         """C."""
@@ -91,6 +108,8 @@ def _input_shape(raw: RawData) -> tuple[int, ...]:
         raise InputError(
             f"{raw.name}: x has samples of shape {shape}, x_test of {raw.x_test.shape[1:]}"
         )
+    if len(shape) in (1, 2, 3) and 0 in shape:
+        raise InputError(f"{raw.name}: samples have shape {shape}, which holds no features")
     if len(shape) == 2:
         return (1, *shape)
     if len(shape) in (1, 3):
@@ -109,14 +128,24 @@ def _quantiser(train: Floats, whole: Floats, max_value: int) -> tuple[Floats, Fl
     """Scale and offset by channel that bring the training values to 0..max_value.
 
     A channel of integers 0..255 (in `whole`, all samples) is left as it is where that fits.
+    Raises InputError for a channel whose range is too wide or too narrow for float64.
     """
     columns = np.moveaxis(train, 1, 0).reshape(train.shape[1], -1)
     every = np.moveaxis(whole, 1, 0).reshape(whole.shape[1], -1)
     low, high = columns.min(1), columns.max(1)
-    span = np.where(high > low, high - low, 1.0)
+    with np.errstate(over="ignore"):
+        span = np.where(high > low, high - low, 1.0)
+        scale = max_value / span
+    is_bad = ~(np.isfinite(span) & np.isfinite(scale))
+    if is_bad.any():
+        place = int(np.argmax(is_bad))
+        raise InputError(
+            f"feature {place} goes from {low[place]:g} to {high[place]:g}, which cannot be scaled "
+            "to integers; bring it to another unit"
+        )
     largest = min(_KEPT_MAX, max_value)
     kept = ((every == np.rint(every)) & (every >= 0) & (every <= largest)).all(1)
-    return np.where(kept, 1.0, max_value / span), np.where(kept, 0.0, low)
+    return np.where(kept, 1.0, scale), np.where(kept, 0.0, low)
 
 
 def _check_values(raw: RawData, parts: list[npt.NDArray[Any]]) -> None:

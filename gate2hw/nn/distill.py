@@ -19,7 +19,8 @@ from gate2hw.ir.store import atomic_path
 __all__ = ["Teacher", "distillation_loss", "load_teacher_logits", "save_teacher_logits"]
 
 Teacher: TypeAlias = Callable[[Tensor], Tensor]
-"""(N, *input_shape) integers to (N, C) logits; any torch module in eval mode will do."""
+"""(N, *input_shape) int32 to (N, C) logits: a torch module in eval mode that converts the integers
+to what it computes with itself, as in ``lambda x: module(x.float() / 255)``."""
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -47,7 +48,7 @@ def save_teacher_logits(
     order. Raises InputError for logits that are not finite or no (N, C).
     """
     with torch.no_grad():
-        parts = torch.split(torch.as_tensor(x_train), batch_size)
+        parts = torch.split(torch.as_tensor(x_train).to(torch.int32), batch_size)
         logits = torch.cat([teacher(part).detach().cpu() for part in parts]).float().numpy()
     _check(logits, len(x_train), None, "the teacher")
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:

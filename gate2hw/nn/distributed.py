@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -98,9 +99,12 @@ class Ranks:
         if self.size == 1:
             return model
         may_rest = any(isinstance(module, LearnedWiring) for module in model.modules())
-        return nn.parallel.DistributedDataParallel(
-            model, broadcast_buffers=False, find_unused_parameters=may_rest
-        )
+        with warnings.catch_warnings():
+            # what torch is to have in place of broadcast_buffers=False is not there yet
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            return nn.parallel.DistributedDataParallel(
+                model, broadcast_buffers=False, find_unused_parameters=may_rest
+            )
 
     def mean(self, value: Tensor) -> Tensor:
         """Mean over processes of a tensor on the device of the model."""

@@ -77,7 +77,8 @@ class GateWeights(nn.Module):
     `temperature`. ``straight-through``: the hard gate, with the gradient of the mixture.
     ``gumbel``: as that, but the hard choice is made among logits with Gumbel noise (softmax) or
     logistic noise (entries), drawn anew at each call from `generator` ("Mind the Gap",
-    arXiv 2506.07500, section 3).
+    arXiv 2506.07500, section 3). An untrained layer starts with weights scaled by `temperature`, so
+    that its mixture is the same at any; the noise is not scaled, and weighs less where it is high.
 
     `residual` is the probability at the start that an entry (input-wise, walsh) or the choice
     (softmax) is that of the function A, which passes the first input on (arXiv 2411.04732,

@@ -9,12 +9,13 @@ C kernels of `native` and those of a GPU; all of them compute the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    "MOST_PLACES",
     "TreeGeometry",
     "bilinear",
     "dense_backward",
@@ -28,6 +29,8 @@ __all__ = [
 _TILE_ELEMENTS = 65_536
 """Elements of one tile: 256 KiB of float32; six such tiles are alive in backward."""
 _DEVICE_TILE_ELEMENTS = 1 << 26
+MOST_PLACES: Final = 256
+"""Places of the largest pool window: which of them won is kept in a byte."""
 
 
 class TreeGeometry(NamedTuple):

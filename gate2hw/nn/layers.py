@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gate2hw.errors import InputError
 from gate2hw.nn.encoding import Thermometer
 from gate2hw.nn.gates import GateWeights, Parametrisation
-from gate2hw.nn.kernels import TreeGeometry, bilinear
+from gate2hw.nn.kernels import MOST_PLACES, TreeGeometry, bilinear
 from gate2hw.nn.ops import logic_dense, logic_tree
 from gate2hw.nn.topk import SelectsInputs
 from gate2hw.nn.wiring import balanced_leaves, balanced_pairs
@@ -45,6 +45,7 @@ def _check_rows(x: Tensor, input_shape: Shape, name: str) -> None:
 def _rewire(module: nn.Module, _: object) -> None:
     """Hook: buffers derived from the wiring follow the wiring that was loaded."""
     assert isinstance(module, LogicConv2d | LogicDense)
+    module.place_candidates()
     module._rewire()
 
 
@@ -139,13 +140,17 @@ class LogicConv2d(SelectsInputs):
         """Recompute the row numbers that the leaf gates read from `leaves`."""
         if self.select is not None:
             self.leaves = self.select.chosen().view_as(self.leaves)
-            n_candidates = self.select.candidates.shape[1]
-            self.places = self._places(self.select.candidates).mT.reshape(-1, n_candidates)
         place = self._places(self.leaves).reshape(
             self.kernels, -1, 2, self.positions[0] * self.positions[1]
         )
         self.in0 = place[:, :, 0].reshape(-1).contiguous()
         self.in1 = place[:, :, 1].reshape(-1).contiguous()
+
+    def place_candidates(self) -> None:
+        """Recompute the row numbers of the candidates, if the wiring is learned."""
+        if self.select is not None:
+            n_candidates = self.select.candidates.shape[1]
+            self.places = self._places(self.select.candidates).mT.reshape(-1, n_candidates)
 
     def _places(self, leaves: Tensor) -> Tensor:
         """(.., 3) places in the field to (.., P) int64 row numbers, the last row for padding."""
@@ -173,8 +178,11 @@ class LogicConv2d(SelectsInputs):
     def forward(self, x: Tensor, pool: OrPool2d | None = None) -> Tensor:
         """[C*H*W, N] to [K*rows*columns, N], or to the signals of `pool`, done in one go.
 
-        Fused, training keeps one number a window rather than one a position.
+        Fused, training keeps one number a window rather than one a position; pools of more than
+        `kernels.MOST_PLACES` places are done on their own.
         """
+        if pool is not None and pool.window[0] * pool.window[1] > MOST_PLACES:
+            return pool(self(x))  # type: ignore[no-any-return]
         _check_rows(x, self.input_shape, "LogicConv2d")
         batch = x.shape[1]
         gates: list[GateWeights] = list(self.gates)  # type: ignore[arg-type]
@@ -293,11 +301,15 @@ class LogicDense(SelectsInputs):
         """What print(model) shows."""
         return f"{_size(self.input_shape)} -> {self.width}"
 
+    def place_candidates(self) -> None:
+        """Recompute the row numbers of the candidates, if the wiring is learned."""
+        if self.select is not None:
+            self.places = self.select.candidates.long()
+
     def _rewire(self) -> None:
         size = _size(self.input_shape)
         if self.select is not None:
             self.wiring = self.select.chosen().view_as(self.wiring)
-            self.places = self.select.candidates.long()
         if bool(((self.wiring < 0) | (self.wiring >= size)).any()):
             raise InputError(f"LogicDense: wiring points outside the input of {size} signals")
         self.in0 = self.wiring[:, 0].long().contiguous()

@@ -2,28 +2,30 @@
 
 `gate2hw::logic_dense` and `gate2hw::logic_tree`, with operators of their own for the gradients.
 On a processor the C kernels of `native` serve, or plain torch (`kernels`) where they are not
-built; on CUDA those of `triton_kernels`, or plain torch where Triton is missing. On a processor
-the same input gives the same result, bit for bit, whatever the number of threads.
+built; on CUDA those of `triton_kernels`, or plain torch where Triton is missing. The C kernels give
+the same result for the same input, bit for bit, whatever the number of threads. There is no second
+derivative: where one is asked for, an error says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from gate2hw.errors import InputError
 from gate2hw.nn import kernels, native
-from gate2hw.nn.kernels import TreeGeometry
+from gate2hw.nn.kernels import MOST_PLACES, TreeGeometry
 from gate2hw.nn.native import mixing
 
 __all__ = ["logic_dense", "logic_tree", "pair_gates"]
 
+_MOST_PAIRS: Final = 64
 _LIBRARY = torch.library.Library("gate2hw", "DEF")  # type: ignore[no-untyped-call]
 _SCHEMAS = (
     "logic_dense(Tensor x, Tensor coefficients, Tensor in0, Tensor in1) -> Tensor",
@@ -214,6 +216,14 @@ torch.library.register_autograd(
 )
 
 
+def _no_second_derivative(ctx: Any, *grads: Tensor | None) -> None:
+    raise NotImplementedError("logic layers have no second derivative (create_graph=True)")
+
+
+for _name in ("logic_dense_backward", "logic_tree_backward", "logic_mix_backward"):
+    torch.library.register_autograd(f"gate2hw::{_name}", _no_second_derivative, lib=_LIBRARY)
+
+
 def _check(what: str, x: Tensor, coefficients: Tensor) -> None:
     if x.dtype not in (torch.float32, torch.float64) or coefficients.dtype != x.dtype:
         raise InputError(
@@ -222,12 +232,32 @@ def _check(what: str, x: Tensor, coefficients: Tensor) -> None:
         )
 
 
+def _check_trees(coefficients: Tensor, leaves: Tensor, geometry: TreeGeometry) -> None:
+    shape, n_places = tuple(leaves.shape), geometry.window_rows * geometry.window_columns
+    if len(shape) != 3 or shape[0] < 1 or shape[1] < 2 or shape[1] & (shape[1] - 1):
+        raise InputError(
+            f"logic_tree: leaves are of shape {shape}; expected (K, 2**D, 3) with at least one "
+            "tree and one level"
+        )
+    if len(coefficients) != shape[0] * (shape[1] - 1):
+        raise InputError(
+            f"logic_tree: there are coefficients of {len(coefficients)} gates, but {shape[0]} "
+            f"trees of {shape[1]} leaves have {shape[0] * (shape[1] - 1)}"
+        )
+    if n_places > MOST_PLACES:
+        raise InputError(
+            f"logic_tree: a window of {n_places} places, allowed are {MOST_PLACES}; pool on its own"
+        )
+
+
 def logic_dense(x: Tensor, coefficients: Tensor, in0: Tensor, in1: Tensor) -> Tensor:
     """Gates that read two rows of `x` each: (F, B) signals to (n, B).
 
     `coefficients` (n, 4) has the dtype of `x`, float32 or float64; `in0`, `in1` (n,) int64 are
     row numbers. Differentiable in `x` and `coefficients`. Nothing but its arguments is kept for
-    backward. Raises InputError for other dtypes and for rows outside `x`.
+    backward. Raises InputError for other dtypes, and for rows outside `x` where C or Triton serve
+    (plain torch has errors of its own for that). On a GPU, rows changed through `.data` or memory
+    shared with numpy go unnoticed; change them in place or give other tensors.
     """
     _check("logic_dense", x, coefficients)
     result: Tensor = torch.ops.gate2hw.logic_dense(x, coefficients, in0, in1)
@@ -243,9 +273,11 @@ def logic_tree(
     float32 or float64; `leaves` (K, 2**D, 3) int32 are (channel, row, column) in the field;
     `geometry` is a `TreeGeometry`. Gives (K * windows, B) and, uint8, which place of each window
     won, the first of equals: it alone gets gradient. Padding is 0 in both.
-    Raises InputError for other dtypes and for leaves outside the field.
+    Raises InputError for other dtypes, no trees, trees that are not whole, windows of more than
+    256 places, and for leaves outside the field where C or Triton serve (see `logic_dense`).
     """
     _check("logic_tree", x, coefficients)
+    _check_trees(coefficients, leaves, TreeGeometry(*geometry))
     out, winner = torch.ops.gate2hw.logic_tree(x, coefficients, leaves, list(geometry))
     return out, winner
 
@@ -255,23 +287,39 @@ def logic_mix(x: Tensor, shares: Tensor, places: Tensor) -> Tensor:
 
     `shares` (m, K) has the dtype of `x`, float32 or float64; `places` (m*P, K) int64 are row
     numbers, the P positions of an input side by side. Differentiable in `x` and `shares`.
-    Raises InputError for other dtypes and for rows outside `x`.
+    Raises InputError for other dtypes, and for rows outside `x` where C serves.
     """
     _check("logic_mix", x, shares)
     if x.device.type == "cpu" and native.kernels_in_use() == "c":
         result: Tensor = torch.ops.gate2hw.logic_mix(x, shares, places)
         return result
-    n_positions = len(places) // len(shares)
+    n_positions = len(places) // max(1, len(shares))
     repeated = shares if n_positions == 1 else shares.repeat_interleave(n_positions, 0)
     return torch.nn.functional.embedding_bag(places, x, mode="sum", per_sample_weights=repeated)
 
 
-@lru_cache(maxsize=64)
-def _pairs(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    even = torch.arange(0, 2 * n, 2, device=device)
-    return even, even + 1
+_PAIRS: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}
+
+
+def _pairs(n: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers of the even and the odd rows of `x`, kept where they are real ones for good.
+
+    Not so while torch traces: fake numbers would be taken for real ones later.
+    """
+    is_plain = type(x) is Tensor and not torch.compiler.is_compiling()
+    key = (n, x.device)
+    if is_plain and key in _PAIRS:
+        return _PAIRS[key]
+    with torch.inference_mode(False):
+        even = torch.arange(0, 2 * n, 2, device=x.device)
+        pairs = even, even + 1
+    if is_plain:
+        if len(_PAIRS) >= _MOST_PAIRS:
+            del _PAIRS[next(iter(_PAIRS))]
+        _PAIRS[key] = pairs
+    return pairs
 
 
 def pair_gates(x: Tensor, coefficients: Tensor) -> Tensor:
     """Gates that read neighbouring rows: (2n, S) to (n, S), gate j reads rows 2j and 2j+1."""
-    return logic_dense(x, coefficients, *_pairs(len(coefficients), x.device))
+    return logic_dense(x, coefficients, *_pairs(len(coefficients), x))

@@ -107,6 +107,8 @@ class DenseSpec:
     reach: int = _number(1, 1)
 
 
+_LARGEST: dict[type[Any], int | float] = {bool: 1, int: 2**31 - 1, float: 1e30}
+"""No number of a recipe may be larger: weights and scores are float32, places int32."""
 LayerSpec: TypeAlias = ConvSpec | PoolSpec | DenseSpec
 _LAYERS: dict[str, type[Any]] = {"conv": ConvSpec, "or_pool": PoolSpec, "dense": DenseSpec}
 
@@ -165,6 +167,15 @@ def _toml_lines(values: dict[str, Any]) -> list[str]:
     return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 
+def _short(value: Any) -> str:
+    """`value` for a message; integers may have thousands of digits."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integers of more than 4,300 digits
+        return "far too large"
+    return text if len(text) <= 60 else f"{text[:20]}... ({len(text)} characters)"
+
+
 def _value(where: str, value: Any, hint: Any, metadata: types.MappingProxyType[Any, Any]) -> Any:
     """Check one value against its type hint and range; InputError naming the key."""
     choices = typing.get_args(hint)
@@ -187,7 +198,11 @@ def _value(where: str, value: Any, hint: Any, metadata: types.MappingProxyType[A
             str: "a text in quotes",
             bool: "true or false",
         }[hint]
-        raise InputError(f"{where} is {value!r}, but must be {wanted}")
+        raise InputError(f"{where} is {_short(value)}, but must be {wanted}")
+    if isinstance(value, int | float) and not abs(value) <= _LARGEST[hint]:
+        raise InputError(
+            f"{where} is {_short(value)}; it must be a number of at most {_LARGEST[hint]}"
+        )
     if "low" in metadata:
         low, high, is_open = metadata["low"], metadata["high"], metadata["open_low"]
         if not low <= value <= high or (is_open and value == low) or value != value:
@@ -271,6 +286,8 @@ def _check_combinations(recipe: Recipe) -> None:
             f"training.warmup_steps is {training.warmup_steps}; it must be below training.steps, "
             f"{training.steps}"
         )
+    if all(isinstance(layer, PoolSpec) for layer in recipe.layers):
+        raise InputError("layers are pools only; give at least one of type 'conv' or 'dense'")
     if recipe.area.start >= recipe.area.end:
         raise InputError(
             f"area.start is {recipe.area.start}; it must be below area.end, {recipe.area.end}"
@@ -298,7 +315,7 @@ def _override(table: dict[str, Any], text: str) -> None:
         raise InputError(f"--set {text!r}: expected key=value, as in training.steps=100")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # TOMLDecodeError, or an integer of thousands of digits
         value = raw.strip()
     place: Any = table
     *parents, last = path.strip().split(".")
@@ -346,7 +363,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         )
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or an integer of thousands of digits
         raise InputError(f"recipe {name_or_path}: not valid TOML ({error})") from error
     for override in overrides:
         _override(table, override)

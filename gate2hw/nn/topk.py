@@ -23,6 +23,8 @@ from gate2hw.nn.ops import logic_mix, pair_gates
 __all__ = ["LearnedWiring", "SelectsInputs", "WiringEstimator"]
 
 WiringEstimator = Literal["soft", "straight-through"]
+_ROUNDING: Final = 1e-5
+"""An equal share may be written with a few digits, as in 0.333333."""
 _ESTIMATORS: Final[tuple[WiringEstimator, ...]] = ("soft", "straight-through")
 
 
@@ -57,6 +59,12 @@ class LearnedWiring(nn.Module):
         if not 0 < start < 1:
             raise InputError(
                 f"the start of learned wiring is {start}; allowed is a share in (0, 1)"
+            )
+        if start * n_candidates < 1 - _ROUNDING:
+            raise InputError(
+                f"the start of learned wiring is {start}, less than an equal share of the "
+                f"{n_candidates} candidates: all others would be preferred to the first; allowed "
+                f"is {1 / n_candidates:.6g} or more"
             )
         self.estimator: WiringEstimator = estimator
         self.temperature = float(temperature)
@@ -100,10 +108,17 @@ class SelectsInputs(nn.Module):
         """Recompute everything that follows from the wiring, and the wiring from `select`."""
         raise NotImplementedError
 
+    def place_candidates(self) -> None:
+        """Recompute `places`, which the candidates alone decide: they are drawn once, so that
+        what is worked out for the tensor lasts as long as the layer, or until weights are loaded.
+        """
+        raise NotImplementedError
+
     def learn_wiring(self, select: LearnedWiring) -> None:
         """Let `select` choose the inputs from now on."""
         self.select = select
         self.register_buffer("places", torch.empty(0, dtype=torch.int64), persistent=False)
+        self.place_candidates()
         self._rewire()
 
     def freeze_wiring(self, frozen: bool) -> None:

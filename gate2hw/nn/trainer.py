@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from gate2hw.errors import InputError
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import Golden, save_golden, save_network, write_text
+from gate2hw.nn import native
 from gate2hw.nn.area import area_term, is_settled
 from gate2hw.nn.augment import Augmentation
 from gate2hw.nn.checkpoint import (
@@ -150,10 +151,19 @@ class _Run:
         """Seconds spent so far, those before a resume included."""
         return self.progress.time_s + time.perf_counter() - self._started
 
+    @property
+    def teacher_name(self) -> str:
+        """Whom the run learns from: none, callable (whatever it says), or the digest of logits."""
+        if self.teacher_logits is not None:
+            return state_digest({"logits": self.teacher_logits})
+        return "none" if self.teacher is None else "callable"
+
     def resume(self) -> None:
         self.progress, self.best = load_checkpoint(
             self.checkpoint_path,
             recipe=self.recipe.as_dict(),
+            data_digest=self.data.digest,
+            teacher=self.teacher_name,
             model=self.model,
             optimizer=self.optimizer,
             sampler=self.sampler,
@@ -185,6 +195,8 @@ class _Run:
         save_checkpoint(
             self.checkpoint_path,
             recipe=self.recipe.as_dict(),
+            data_digest=self.data.digest,
+            teacher=self.teacher_name,
             model=self.model,
             best=self.best,
             optimizer=self.optimizer,
@@ -238,7 +250,7 @@ class _Run:
         return taught
 
     def step(self) -> None:
-        """One optimiser step."""
+        """One optimiser step; it is whole when `loop` has evaluated too, where that is due."""
         self._in_step = True
         apply_schedule(self.model, self.recipe, self.progress.step)
         for group in self.optimizer.param_groups:
@@ -252,7 +264,6 @@ class _Run:
         self._loss_sum += self.ranks.mean(loss.detach())
         self.progress.loss_count += 1
         self.progress.step += 1
-        self._in_step = False
 
     def evaluate(self) -> dict[str, float]:
         """Validate, keep the weights if the discrete network is the best so far, log a row."""
@@ -295,12 +306,13 @@ class _Run:
                     is_last = step == spec.steps
                     if step % spec.evaluate_every == 0 or is_last:
                         log(self.evaluate())
+                    self._in_step = False
                     if step % spec.checkpoint_every == 0 or is_last:
                         self.save()
                     if progress is not None and self.ranks.is_first:
                         progress(step, spec.steps, self._message())
             except KeyboardInterrupt:
-                if not self._in_step:  # a second Ctrl-C cut a step in two: keep the last one
+                if not self._in_step:  # else a second Ctrl-C cut the step or its evaluation short
                     self.save()
                 raise
 
@@ -362,6 +374,10 @@ def _finish(run: _Run) -> dict[str, Any]:
         "seed": run.recipe.seed,
         "time_s": result.time_s,
         "torch": torch.__version__,
+        "kernels": native.status()["kernels"],
+        "set": native.status()["set"],
+        "device": run.x.device.type,
+        "teacher": run.teacher_name,
         "recipe": run.recipe.as_dict(),
         **data.info(),
     }
@@ -395,7 +411,10 @@ def train(
     progress: Callable[[int, int, str], None] | None = None,
     teacher: Teacher | None = None,
 ) -> TrainResult:
-    """Train `recipe` into `out_dir`; on CPU, same recipe and torch give the same network.
+    """Train `recipe` into `out_dir`; the same recipe gives the same network.
+
+    That holds for CPUs of the same kind with the same torch, kernels and instruction set (the info
+    of the network names them).
 
     Writes model.safetensors, golden.npz, history.csv, tensorboard/, checkpoint.safetensors and
     recipe.toml. `resume` continues from the checkpoint if there is one. Data files are looked for

@@ -40,7 +40,11 @@ _KNOWN: dict[tuple[Any, ...], tuple[tuple[weakref.ref[Tensor], ...], tuple[int, 
 
 
 def _remembered(make: Callable[..., T], tensors: tuple[Tensor, ...], *options: int) -> T:
-    """`make(*tensors, *options)`, kept as long as the tensors live and stay as they are."""
+    """`make(*tensors, *options)`, kept as long as the tensors live and stay as they are.
+
+    By torch's count of changes: to compare the contents would wait for the device at each step. So
+    a change through `.data` is not seen here, while the C kernels see it.
+    """
     if any(tensor.is_inference() for tensor in tensors):
         return make(*tensors, *options)
     key = (make, tuple(id(tensor) for tensor in tensors), options)

@@ -23,6 +23,7 @@ _LABELLED = 12
 class SweepPoint(TypedDict):
     """One setting, averaged over its seeds; accuracies are fractions, LUTs have four inputs.
 
+    `n_seeds` is how many of them were trained; the front has points with all of them only.
     `luts4` is `luts4_gates` + `luts4_popcount`; `accuracy_validation_std` is None with one seed;
     `accuracy_test` is given on the front only, where nothing is chosen by it.
     """
@@ -53,13 +54,20 @@ class Sweep(TypedDict):
 
 
 def front_plot(points: list[SweepPoint]) -> Plot:
-    """Validation accuracy (y) against LUT4 (x); bars are the standard deviation over seeds."""
+    """Validation accuracy (y) against LUT4 (x); bars are the standard deviation over seeds.
+
+    One point at least must be on the front.
+    """
     front = [point for point in points if point["on_front"]]
-    rest = [point for point in points if not point["on_front"]]
+    n_seeds = front[0]["n_seeds"]
+    partial = [point for point in points if point["n_seeds"] != n_seeds]
+    whole = [point for point in points if point["n_seeds"] == n_seeds]
+    rest = [point for point in whole if not point["on_front"]]
     with styled():
         figure, axes = new_figure(3.1)
         for chosen, name, fill, line in (
             (rest, "beaten by another", "white", "none"),
+            (partial, "fewer seeds, not compared", "#bbbbbb", "none"),
             (front, "front", INK, "-"),
         ):
             if not chosen:
@@ -98,7 +106,7 @@ def front_plot(points: list[SweepPoint]) -> Plot:
         svg = svg_text(figure)
     small, large = front[0], front[-1]
     caption = (
-        f"Of {len(points)} settings, {len(front)} are beaten by no other, from "
+        f"Of {len(whole)} settings, {len(front)} are beaten by no other, from "
         f"{percent(small['accuracy_validation'])} in {count(small['luts4'])} LUT4 to "
         f"{percent(large['accuracy_validation'])} in {count(large['luts4'])} LUT4."
     )
@@ -156,6 +164,7 @@ def render_sweep(sweep: Sweep) -> str:
         sweep=sweep,
         front=[point for point in points if point["on_front"]],
         points=points,
+        is_uneven=any(point["n_seeds"] != sweep["n_seeds"] for point in points),
         names=names,
-        plot=front_plot(points) if points else None,
+        plot=front_plot(points) if any(point["on_front"] for point in points) else None,
     )

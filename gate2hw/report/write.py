@@ -12,7 +12,7 @@ import numpy as np
 from gate2hw.errors import InputError
 from gate2hw.ir.store import atomic_path
 from gate2hw.report.html import render_html
-from gate2hw.report.schema import check_report
+from gate2hw.report.schema_check import check_report
 
 __all__ = ["report_text", "write_report"]
 

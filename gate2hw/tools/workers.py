@@ -5,19 +5,47 @@ A job and its result must be picklable, and the function be one of a module.
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from gate2hw.errors import InputError, ToolFailedError, ToolMissingError
 
-__all__ = ["need_package", "run_jobs"]
+__all__ = ["held", "need_package", "run_jobs"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 CONNECT_S = 20
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold `folder` (made if need be) for this process: False where another one holds it.
+
+    The hold ends with the block or the process, however it dies; a file ``.busy`` stays. On a file
+    system without locks nobody is kept out. Raises InputError for a folder that cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / ".busy").open("w")
+    except OSError as error:
+        raise InputError(
+            f"cannot write in {folder}: {error.strerror}; make room or choose another folder"
+        ) from error
+    with opened as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True
 
 
 def need_package(module: str, purpose: str, extra: str) -> Any:

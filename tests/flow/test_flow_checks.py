@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,20 @@ import numpy as np
 import pytest
 
 from gate2hw.errors import CheckFailedError, InputError
-from gate2hw.flow.checks import Chain, _load_luts, check_software, prove_passes
+from gate2hw.flow.build import BuildFolder
+from gate2hw.flow.checks import (
+    Chain,
+    _check_exact,
+    _golden,
+    _load_luts,
+    check_software,
+    prove_passes,
+)
 from gate2hw.ir.lutnetlist import LutNetlist, from_netlist, save_lutnetlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import classes, random_features, scores
-from gate2hw.ir.store import Golden
+from gate2hw.ir.store import Golden, save_golden
 from gate2hw.passes.manager import run_pipeline
 from gate2hw.passes.unroll_shared import unroll_shared
 
@@ -98,6 +108,27 @@ def test_luts_of_another_model_are_refused(chain_of: Callable[..., Chain], tmp_p
     save_lutnetlist(path, chain.luts.with_(digest="f" * 64))
     with pytest.raises(InputError, match="belongs to another model: digest ffffffffffff"):
         _load_luts(path, chain.network)
+
+
+def test_a_golden_file_that_is_gone_is_refused(
+    chain_of: Callable[..., Chain], tmp_path: Path
+) -> None:
+    chain, golden = chain_of("class"), tmp_path / "golden.npz"
+    assert chain.golden is not None
+    folder = BuildFolder(tmp_path)
+    compiled = {"golden": "golden.npz", "root_digest": chain.raw.digest, "golden_reason": None}
+    with pytest.raises(InputError, match=r"golden.npz was there .* put it back or compile again"):
+        _golden(folder, None, chain.network, compiled)
+    never = {**compiled, "golden_reason": "no golden.npz stands beside the model"}
+    assert _golden(folder, None, chain.network, never) == (None, None, never["golden_reason"])
+    save_golden(golden, chain.golden)
+    assert _golden(folder, None, chain.network, compiled)[1] == golden
+    golden.unlink()
+    lossy = {"approximation": {}, "options": {}}
+    for reason, refused in ((None, True), ("none was given", False)):
+        bare = replace(chain, folder=folder, compiled={**lossy, "golden_reason": reason})
+        with pytest.raises(InputError, match="is gone") if refused else nullcontext():
+            _check_exact(bare)
 
 
 @pytest.mark.parametrize("care", ["thermometer", "none"])

@@ -24,7 +24,7 @@ from gate2hw.ir.netlist import Head, Netlist
 from gate2hw.ir.simulate import pack, random_words, scores_of_bits, simulate, unpack
 from gate2hw.ir.store import load_network, save_netlist
 from gate2hw.ir.unroll import unroll
-from gate2hw.passes.manager import PipelineResult
+from gate2hw.passes.manager import PipelineResult, run_pipeline
 from gate2hw.passes.proof.equivalence import Proof
 
 HERE = Path(__file__).parent
@@ -166,6 +166,63 @@ def test_undecided_as_a_whole_is_proved_pass_by_pass(tmp_path, monkeypatch):
     (before, after), steps = asked[0], asked[1:]
     assert steps[0][0].content_digest() == before.content_digest()
     assert steps[-1][1].content_digest() == after.content_digest()
+
+
+def tangle(seed: int) -> Netlist:
+    """60 random gates of nearby signals, in which ABC and the passes stop at different places."""
+    rng = np.random.default_rng(seed)
+    builder, nodes = NetlistBuilder(8), list(range(1, 9))
+    for _ in range(60):
+        near = sorted(set(nodes[-14:] + nodes[:8]))
+        a, b = sorted(rng.choice(near, 2, replace=False).tolist())
+        nodes.append(builder.gate(int(rng.choice([8, 14, 6, 4, 2, 7])), a, b))
+    return builder.build([2 * node for node in nodes[-6:]])
+
+
+@pytest.fixture
+def short_scripts(monkeypatch):
+    """One command of ABC, once: enough for crossing to win."""
+    scripts = {0: (), 1: (converting._RESYN2,), 2: (), 3: ()}
+    monkeypatch.setattr(converting, "SCRIPTS", scripts)
+    monkeypatch.setattr(converting, "MAX_ROUNDS", {0: 0, 1: 1, 2: 0, 3: 0})
+
+
+def test_crossing_beats_the_passes_and_is_proved_once(tmp_path, monkeypatch, short_scripts):
+    source = tmp_path / "in.aig"
+    write_aiger(tangle(0), source)
+    alone = run_pipeline(read_circuit(source), 3, care="none").net
+    honest, asked = converting.prove_equal, []
+
+    def first_is(verdict):
+        def prove(before, after, **options):
+            asked.append(after)
+            if len(asked) == 1 and verdict == "undecided":
+                return Proof("undecided", "none", None, 0.0, reason="too hard")
+            return honest(before, after, **options)
+
+        asked.clear()
+        monkeypatch.setattr(converting, "prove_equal", prove)
+        return opt(source, tmp_path / "o.npz", mode="gates", level=3)
+
+    after = first_is("honest")["after"]
+    assert tuple(after.values()) < (alone.n_gates, alone.depth)
+    assert len(asked) == 1
+    result = first_is("undecided")
+    assert read_circuit(tmp_path / "o.npz").content_digest() == alone.content_digest()
+    assert result["after"] == {"gates": alone.n_gates, "depth": alone.depth}
+    assert result["proof"]["method"] == "abc cec, pass by pass"
+    assert result["proof"]["reason"] == "what ABC made smaller: too hard"
+
+
+def test_crossing_makes_fewer_ands(tmp_path, monkeypatch, short_scripts):
+    write_aiger(tangle(7), tmp_path / "in.aig")
+
+    def ands():
+        return opt(tmp_path / "in.aig", tmp_path / "o.aig", level=3)["after"]["ands"]
+
+    crossed = ands()
+    monkeypatch.setattr(converting, "CROSSED_LEVEL", 9)
+    assert crossed < ands()
 
 
 @pytest.mark.parametrize("result", ["undecided", "different"])

@@ -94,6 +94,8 @@ STRANGERS = {
         lambda p: _safetensors(p, {"format": "gate2hw checkpoint 2"}),
         "a checkpoint of a training run",
     ),
+    "none.safetensors": (lambda p: p.write_bytes(b"\x02" + bytes(7) + b"{}"), "holds no tensors"),
+    "one.safetensors": (lambda p: _safetensors(p, {"gate2hw": "1"}), "gate2hw has not written"),
     "header.safetensors": (lambda p: p.write_bytes(b"\x04" + bytes(7) + b"{,,}"), "damaged header"),
     "cut.safetensors": (lambda p: p.write_bytes(b"\xff\0" + bytes(6) + b'{"a"'), "cut short"),
     "aiger": (lambda p: p.write_text("aag 0 0 0 0 0\n"), "must end in .aag or .aig"),

@@ -170,9 +170,10 @@ def test_a_step_too_large_for_sat_is_told_apart_in_the_report(
     run = _Verifier(compiled_network, "icarus", 0, silent)
     run.link("verify.proof", "proof", "key", lambda: _proof_work(compiled_network, silent))
     assert run.links[0]["result"] == "passed"
-    said = "; unroll_shared is not proved (1,512 unrolled gates are too many for SAT): 0 test and "
-    line = next(line for name, line in lines(compiled_network).items() if "each pass" in name)
-    for text in (run.links[0]["detail"], line.detail):
+    said = "not proved (1,512 unrolled gates are too many for SAT): 0 test and "
+    told = lines(compiled_network)
+    assert not any("Unrolled model" in link for link in told)
+    for text in (run.links[0]["detail"], told["Model = netlist before passes"].detail):
         assert said.replace("1,512", f"{unroll(compiled_network.network).n_gates:,}") in text
 
 

@@ -21,6 +21,7 @@ from gate2hw.ir.simulate import classes, scores
 from gate2hw.ir.store import load_network
 from gate2hw.ir.unroll import unroll
 from gate2hw.nn.foreign import read_state_dict
+from gate2hw.nn.replay import draw_again
 
 DATA = Path(__file__).parent / "data"
 
@@ -428,6 +429,30 @@ def test_outputs_of_the_original_settle_the_seed(tmp_path):
     assert not out.exists()
     result = import_model(state, "difflogic", out, spec=right, check=tmp_path / "c.npz")
     assert "the stored scores" in result["check"]["compared_with"]
+
+
+@pytest.mark.parametrize("rows", [[0], [0] * 50, range(31)])
+def test_a_few_outputs_do_not_settle_the_seed(rows, tmp_path):
+    """They agree by chance (here they are those of the wrong seed); 32 different ones count."""
+    state, out = _drawn_model(tmp_path), tmp_path / "d.st"
+    wrong = DRAWN.format(4)
+    drawn = draw_again(24, (60, 30), seed=4)
+    np.savez(tmp_path / "w.npz", **drawn.wiring)
+    unseeded = parse_spec(wrong.partition("[wiring]")[0])
+    import_model(state, "difflogic", out, spec=unseeded, wiring=tmp_path / "w.npz")
+    x = np.random.default_rng(0).integers(0, 2, (32, 24))
+    y = scores(unroll(load_network(out)), x)
+    out.unlink()
+    few = {"check": tmp_path / "few.npz"}
+    np.savez(few["check"], inputs=x[rows], outputs=y[rows])
+    with pytest.raises(InputError, match=r"did not start as .*on 32 different inputs or more"):
+        import_model(state, "difflogic", out, spec=parse_spec(wrong), **few)
+    on_gpu = parse_spec(wrong + 'device = "cuda"\n')
+    with pytest.raises(InputError, match=r"nothing shows .*on at least 32 different inputs"):
+        import_model(state, "difflogic", out, spec=on_gpu, **few)
+    assert not out.exists()
+    np.savez(tmp_path / "all.npz", inputs=x, outputs=y)
+    import_model(state, "difflogic", out, spec=parse_spec(wrong), check=tmp_path / "all.npz")
 
 
 def test_a_seed_belongs_to_difflogic_and_excludes_a_wiring_file(tmp_path):

@@ -260,6 +260,6 @@ def test_tables_are_counted_by_their_inputs(tmp_path):
     path = tmp_path / "f.blif"
     path.write_text(
         ".model m\n.inputs a b c\n.outputs y z\n# .names no\n.names a \\\n b c y\n111 1\n"
-        ".names a n\n1 1\n.names n b  z\n11 1\n.names one\n1\n.end\n"
+        ".names\ta n\n1 1\n.names n b  z\n11 1\n.names one\n1\n.end\n"
     )
     assert count_tables(path) == {3: 1, 1: 1, 2: 1, 0: 1}

@@ -223,6 +223,8 @@ def test_luts_are_the_costs_of_the_recipe():
 def test_only_a_logic_model_has_an_area():
     with pytest.raises(InputError, match="GroupSum"):
         expected_area(torch.nn.Sequential(torch.nn.Linear(2, 2)))
+    with pytest.raises(InputError, match="no layer of them"):
+        expected_area(torch.nn.Sequential(torch.nn.Identity(), GroupSum(4, 2)))
 
 
 def test_the_weight_rises_between_start_and_end():

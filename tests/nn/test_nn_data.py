@@ -177,3 +177,87 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("1")
     with pytest.raises(InputError, match=r"allowed: \.npz, \.csv"):
         _load(tmp_path, "own.txt")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array([1, 2]), r"it is of shape \(2,\)"),
+        (np.array("many"), "it is of shape"),
+        (2.5, "it is 2.5"),
+        (-1, "it is -1"),
+        (70000, "it is 70000"),
+        (float("nan"), "it is nan"),
+    ],
+)
+def test_a_bad_max_value_is_refused(tmp_path: Path, value, message: str) -> None:
+    x, y = _toy()
+    _save(tmp_path, x=x, y=y, max_value=value)
+    with pytest.raises(InputError, match=rf"own\.npz: max_value must be one whole.*{message}"):
+        _load(tmp_path, "own.npz")
+
+
+@pytest.mark.parametrize("label", [np.inf, -np.inf, 1e300, np.nan])
+def test_labels_that_are_no_integers_are_refused(tmp_path: Path, label: float) -> None:
+    x, y = _toy()
+    _save(tmp_path, x=x, y=np.where(y == 2, label, y))
+    with pytest.raises(InputError, match="must be finite integers or texts"):
+        _load(tmp_path, "own.npz")
+
+
+def test_labels_of_bytes_are_texts(tmp_path: Path) -> None:
+    x, y = _toy()
+    _save(tmp_path, x=x, y=np.array([b"p", b"q", b"r"])[y])
+    assert _load(tmp_path, "own.npz").class_names == ("p", "q", "r")
+    _save(tmp_path, x=x, y=y, class_names=np.array([b"p", b"q", "\u00e9".encode()]))
+    assert _load(tmp_path, "own.npz").class_names == ("p", "q", "\u00e9")
+    _save(tmp_path, x=x, y=np.array([b"p", b"q", b"\xff"])[y])
+    with pytest.raises(InputError, match=r"no UTF-8"):
+        _load(tmp_path, "own.npz")
+
+
+def test_samples_without_features_and_ranges_beyond_floats_are_refused(tmp_path: Path) -> None:
+    x, y = _toy()
+    for shape in ((60, 0), (60, 3, 0)):
+        _save(tmp_path, x=np.zeros(shape), y=y)
+        with pytest.raises(InputError, match="holds no features"):
+            _load(tmp_path, "own.npz")
+    for size in (1.5e308, 1e-320):
+        _save(tmp_path, x=np.where(x > 99, size, -size), y=y)
+        with pytest.raises(InputError, match="feature 0 goes from"):
+            _load(tmp_path, "own.npz")
+
+
+def test_an_npy_under_another_name_is_one_sentence(tmp_path: Path) -> None:
+    with (tmp_path / "own.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match=r"not a readable \.npz"):
+        _load(tmp_path, "own.npz")
+
+
+@pytest.mark.parametrize("options", [{"target": "k"}, {"categorical": ("k",)}, {"leave_out": "k"}])
+@pytest.mark.parametrize("source", ["digits", "own.npz", "adult"])
+def test_what_is_for_tables_is_refused_elsewhere(tmp_path: Path, source: str, options) -> None:
+    with pytest.raises(InputError, match=rf"{source}: data\.{next(iter(options))} is for tables"):
+        _load(tmp_path, source, **options)
+
+
+def test_the_digest_is_of_all_that_is_trained_on(tmp_path: Path) -> None:
+    x, y = _toy()
+    arrays = {"x": x, "y": y, "x_test": x, "y_test": y}
+    altered = [
+        {},
+        {"x": np.where(np.arange(60)[:, None] == 7, x ^ 1, x)},
+        {"x_test": x ^ 1},
+        {"y": y[::-1]},
+        {"y_test": y[::-1]},
+        {"class_names": np.array(["p", "q", "r"])},
+        {"x": x / 7, "x_test": x / 7},
+        {"x": x / 14, "x_test": x / 14},
+    ]
+    digests = []
+    for changes in altered:
+        _save(tmp_path, **{**arrays, **changes})
+        digests.append(_load(tmp_path, "own.npz").digest)
+        assert _load(tmp_path, "own.npz").digest == digests[-1]
+    assert len(set(digests)) == len(altered)

@@ -1,7 +1,9 @@
 """CIFAR-10 in three forms: the same images from each, checked by the published md5."""
 
+import gzip
 import hashlib
 import lzma
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +147,37 @@ def test_the_published_images(data_dir: Path) -> None:
     assert np.bincount(raw.y).tolist() == [5000] * 10
     mean = raw.x.mean(axis=(0, 2, 3)) / 255
     np.testing.assert_allclose(mean, [0.4914, 0.4822, 0.4465], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ([1, 2], "holds a list, but no data"),
+        ({5: 1}, "holds numbers, but no data"),
+        ({"data": 1, "labels": 3}, "labels are no integers"),
+        ({"data": 1, "labels": [1, "x"]}, "labels are no integers"),
+        ({"data": 1, "labels": [[1], [2, 3]]}, "labels are no integers"),
+        ({"data": 1, "labels": [2**70]}, "labels are no integers"),
+        ({"data": 1, "labels": [True]}, "labels are no integers"),
+        ({"data": 1, "labels": [10]}, "labels are no integers"),
+        ({"data": 1, "labels": [1]}, r"no \(N, 3072\) bytes"),
+    ],
+)
+def test_a_batch_of_other_things_is_one_sentence(tmp_path: Path, batch, message: str) -> None:
+    for name in PYTHON.files:
+        (tmp_path / name).write_bytes(pickle.dumps(batch, 2))
+    with pytest.raises(InputError, match=f"data_batch_1: .*{message}"):
+        load_cifar10([tmp_path], check=False)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_packed_files_may_be_packed_either_way(tmp_path: Path, monkeypatch, images, pack) -> None:
+    x, y = images
+    for name, data in _batches(BINARY, images, None).items():
+        monkeypatch.setitem(BINARY.files, name, Md5(hashlib.md5(data).hexdigest()))
+    suffix = ".gz" if pack is gzip.compress else ".xz"
+    cuts = dict(zip(PACKED.files, [(0, 50), (50, 100), (100, 120)], strict=True))
+    for name, (first, last) in cuts.items():
+        data = pack(_pack(x[first:last], y[first:last]))
+        (tmp_path / f"{name}{suffix}").write_bytes(data)
+    assert np.array_equal(load_cifar10([tmp_path]).x, x[:100])

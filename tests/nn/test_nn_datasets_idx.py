@@ -117,6 +117,16 @@ def test_mnist_files_are_no_fashion(made_up: Path) -> None:
         load_fashion_mnist([made_up])
 
 
+def test_plain_mnist_files_are_no_fashion(made_up: Path) -> None:
+    zipped = made_up / "train-images-idx3-ubyte.gz"
+    (made_up / zipped.stem).write_bytes(gzip.decompress(zipped.read_bytes()))
+    zipped.unlink()
+    assert len(load_mnist([made_up]).x) == 60
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte: is MNIST's, not Fashion-MNIST"):
+        load_fashion_mnist([made_up])
+    assert len(load_fashion_mnist([made_up], check=False).x) == 60
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -89,3 +89,37 @@ def test_others_are_refused(data: bytes, message: str, python2_batch) -> None:
     batch = python2_batch(np.zeros((2, 3), np.uint8), [1, 2])
     with pytest.raises(InputError, match="not a readable pickle"):
         read_pickle(batch[:-5], "here")
+
+
+_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tS'b'\ntR"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"}(K\x01\x85K\x02u.", "has a key"),
+        (b"}K\x01\x85K\x02s.", "has a key"),
+        (b"(K\x01\x85K\x02d.", "has a key"),
+        (b"}NK\x02s.", "has a key"),
+        (b"K\x01" + b"\x85" * 100_000 + b"q\x00}h\x00K\x02s.", "has a key"),
+        (b"c_codecs\nencode\n(K\x01S'latin1'\ntR.", "encodes what is no text"),
+        (b"c_codecs\nencode\n(](K\x01eK\x02tR.", "encodes a text as no encoding"),
+        (b"K\x01" + b"\x85" * 100_000 + b"\x8c\x01a\x93.", "names what is no text"),
+        (b"cnumpy\ndtype\n(K\x01" + b"\x85" * 100_000 + b"tR.", "array of a made-up type"),
+        (b"cnumpy\nndarray\n.", "part of an array"),
+        (b"(.", "part of an array"),
+        (b"](]e(.", "not a readable pickle"),
+        (b"]cnumpy\nndarray\na.", "part of an array"),
+        (b"](cnumpy\nndarray\ne.", "part of an array"),
+        (b"(cnumpy\nndarray\nl.", "part of an array"),
+        (b"}K\x01cnumpy\nndarray\ns.", "part of an array"),
+        (b"cnumpy\nndarray\n\x85\x85.", "part of an array"),
+        (b"cnumpy\ndtype\n(S'u1'\ntR.", "part of an array"),
+        (_ARRAY + b".", "part of an array"),
+        (_ARRAY + b"\x85.", "part of an array"),
+        (b"]" + _ARRAY + b"a.", "part of an array"),
+    ],
+)
+def test_keys_are_plain_and_nothing_internal_comes_out(data: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=f"here: .*{message}"):
+        read_pickle(data, "here")

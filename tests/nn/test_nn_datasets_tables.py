@@ -140,6 +140,10 @@ class _Table:
         self.columns = columns
         self.column_names = list(columns)
 
+    @property
+    def num_rows(self) -> int:
+        return len(next(iter(self.columns.values())))
+
     def column(self, name: str) -> types.SimpleNamespace:
         return types.SimpleNamespace(to_pylist=lambda: self.columns[name])
 
@@ -161,7 +165,7 @@ def test_parquet_through_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InputError, match="no column 'kin'"):
         load_table(path, "kin")
     columns["n"] = [1, None]
-    with pytest.raises(InputError, match="row 3, column 'n': '' is no number"):
+    with pytest.raises(InputError, match="row 2, column 'n': '' is no number"):
         load_table(path, "kind")
 
 
@@ -181,3 +185,58 @@ def test_a_real_parquet_file(tmp_path: Path) -> None:
     (tmp_path / "jets.parquet").write_bytes(b"PAR1 cut")
     with pytest.raises(InputError, match=r"not a readable \.parquet"):
         load_dataset(DataSpec(source="jets"), folders=[tmp_path])
+
+
+@pytest.mark.parametrize("cell", ["", "?", " "])
+def test_a_missing_class_is_no_class(tmp_path: Path, cell: str) -> None:
+    path = _write(tmp_path, f"a,k\n1,x\n\n2,{cell}\n")
+    with pytest.raises(InputError, match="row 4, column 'k': the class is missing"):
+        load_table(path, "k")
+
+
+def test_rows_are_called_by_their_line(tmp_path: Path) -> None:
+    path = _write(tmp_path, 'a,t,k\n1,"two\nlines",x\n\n\nz,u,y\n')
+    with pytest.raises(InputError, match="row 6, column 'a': 'z' is no number"):
+        load_table(path, "k")
+
+
+def test_a_corrupt_gz_is_one_sentence(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(TEXT.encode() * 50))
+    packed[12:40] = b"\xff" * 28
+    path = tmp_path / "own.csv.gz"
+    path.write_bytes(packed)
+    with pytest.raises(InputError, match=r"not a readable \.csv"):
+        load_table(path, "kind")
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["2", "10", "-1"], ("-1", "2", "10")),
+        (["1", "01"], ("01", "1")),
+        (["10", "1_0"], ("10", "1_0")),
+        (["1", str(2**63)], ("1", str(2**63))),
+    ],
+)
+def test_different_texts_are_different_classes(tmp_path: Path, labels, names) -> None:
+    path = _write(tmp_path, "\n".join(["a,k", *(f"1,{label}" for label in labels)]))
+    raw = load_table(path, "k")
+    assert raw.class_names == names
+    assert [raw.class_names[i] for i in raw.y] == labels
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"n": [1, 2], "k": ["x", None]}, "row 2, column 'k': the class is missing"),
+        ({"n": [1, 2], "k": [1.0, float("nan")]}, "row 2, column 'k': the class is missing"),
+        ({"n": [b"\xff", b"a"], "k": ["x", "y"]}, "column 'n' holds bytes that are no UTF-8"),
+    ],
+)
+def test_bad_cells_of_parquet(tmp_path: Path, monkeypatch, columns, message: str) -> None:
+    fake = types.ModuleType("pyarrow.parquet")
+    fake.read_table = lambda path: _Table(columns)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pyarrow", types.ModuleType("pyarrow"))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", fake)
+    with pytest.raises(InputError, match=message):
+        load_table(tmp_path / "own.parquet", "k")

@@ -102,6 +102,12 @@ def test_breast_cancer_has_51_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path.write_text(text.replace("premeno", "premen"))
     with pytest.raises(InputError, match=r"row 1, column 'menopause'.*did you mean 'premeno'"):
         load_breast_cancer([tmp_path], check=False)
+    path.write_text(f"\n|note\n{text}".replace("no-rec", "\nno-rec").replace("right,", "up,"))
+    with pytest.raises(InputError, match="row 3, column 'breast'"):
+        load_breast_cancer([tmp_path], check=False)
+    path.write_text(f"|note\n\n{text}\n{row},no\n")
+    with pytest.raises(InputError, match="row 6: 11 cells, expected 10"):
+        load_breast_cancer([tmp_path], check=False)
     path.write_text(text.replace(",?", ""))
     with pytest.raises(InputError, match="row 1: 9 cells, expected 10"):
         load_breast_cancer([tmp_path], check=False)

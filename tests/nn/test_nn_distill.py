@@ -60,3 +60,11 @@ def test_logits_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         load_teacher_logits("t.npz", [tmp_path], X, 3)
     with pytest.raises(InputError, match="the teacher: logits are not finite"):
         save_teacher_logits(path, lambda x: _teacher(x) / 0, X)
+
+
+def test_a_teacher_gets_int32_like_in_training(tmp_path: Path) -> None:
+    def teacher(x: torch.Tensor) -> torch.Tensor:
+        assert x.dtype == torch.int32
+        return x.float()
+
+    save_teacher_logits(tmp_path / "t.npz", teacher, X.astype(np.uint8))

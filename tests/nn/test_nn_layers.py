@@ -191,3 +191,16 @@ def test_wrong_shapes_and_wiring_are_refused() -> None:
         OrPool2d((8,))
     with pytest.raises(InputError, match="outside the input of 4"):
         LogicDense(4, 1, wiring=[[0, 4]])
+
+
+@pytest.mark.parametrize("window", [16, 17])
+def test_a_pool_of_more_places_than_a_byte_counts_is_done_on_its_own(window) -> None:
+    layer = LogicConv2d((1, 18, 18), 2, field=2, depth=1)
+    pool = OrPool2d(layer.output_shape, window)
+    assert layer.training
+    x = torch.rand(18 * 18, 3, requires_grad=True)
+    results = []
+    for out in (layer(x, pool), pool(layer(x))):
+        (grad,) = torch.autograd.grad(out.sum(), x)
+        results.append((out, grad))
+    assert all(torch.allclose(a, b) for a, b in zip(*results, strict=True))

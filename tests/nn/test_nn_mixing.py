@@ -123,3 +123,30 @@ def test_what_c_would_read_wrongly_is_refused() -> None:
         ops.logic_mix(x, shares.float(), places)
     with pytest.raises(InputError, match="gradients"):
         mixing.mix_backward(x, x, shares, places, True)
+
+
+def test_changes_that_torch_does_not_count_are_noticed() -> None:
+    x, shares, places = case(SHAPES[0])
+    gradients(ops.logic_mix, x, shares, places)
+    places.data.add_(1).remainder_(len(x))
+    for ours, wanted in zip(
+        gradients(ops.logic_mix, x, shares, places),
+        gradients(reference, x, shares, places),
+        strict=True,
+    ):
+        assert torch.allclose(ours, wanted)
+    places.numpy()[0, 0] = 1_000
+    with pytest.raises(InputError, match="outside the input of 7 signals"):
+        ops.logic_mix(x, shares, places)
+
+
+@pytest.mark.parametrize("kernels", ["c", "torch"])
+def test_without_inputs_there_is_nothing(monkeypatch, kernels) -> None:
+    monkeypatch.setenv(native.KERNELS_VARIABLE, kernels)
+    x = torch.rand(7, 9, requires_grad=True)
+    shares, places = torch.zeros(0, 4, requires_grad=True), torch.zeros(0, 4, dtype=torch.int64)
+    out = ops.logic_mix(x, shares, places)
+    assert out.shape == (0, 9)
+    out.sum().backward()
+    assert x.grad is not None
+    assert not x.grad.any()

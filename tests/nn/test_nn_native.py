@@ -223,3 +223,53 @@ def test_without_a_library_torch_serves_and_c_is_an_error(
     finally:
         monkeypatch.undo()
         native._load.cache_clear()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_changes_that_torch_does_not_count_are_noticed(which) -> None:
+    grad, x, c, *wiring = _dense_case(5, 4, 3)
+    native.dense_backward(grad, x, c, *wiring, True)
+    shared = wiring[which].numpy()
+    for change in (lambda: wiring[which].data.add_(1).remainder_(5), lambda: shared.sort()):
+        before = wiring[which]._version
+        change()
+        assert wiring[which]._version == before
+        ours = native.dense_backward(grad, x, c, *wiring, True)
+        wanted = kernels.dense_backward(grad, x, c, *wiring, True)
+        assert all(_close(a, b) for a, b in zip(ours, wanted, strict=True))
+    shared[2] = 1_000
+    with pytest.raises(InputError, match="outside the input of 5"):
+        native.dense_forward(x, c, *wiring)
+
+
+def test_without_gates_the_gradient_is_zero() -> None:
+    x = torch.rand(500, 300)
+    nothing = torch.zeros(0, dtype=torch.int64)
+    for _ in range(3):
+        torch.full((500, 300), 7.0)  # what an uninitialised result would be made of
+        given = (torch.zeros(0, 300), x, torch.zeros(0, 4), nothing, nothing)
+        assert not native.dense_backward(*given, True)[0].any()
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 3), (3, 1, 3)])
+def test_trees_that_c_cannot_divide_are_refused(shape) -> None:
+    x, _, _, geometry = _tree_case()
+    leaves = torch.zeros(shape, dtype=torch.int32)
+    c = x.new_zeros(shape[0] * (shape[1] - 1), 4)
+    with pytest.raises(InputError, match="there must be kernels, of 2 to 64"):
+        native.tree_forward(x, c, leaves, geometry)
+
+
+@pytest.mark.parametrize(
+    ("value", "kernels_used", "reason"),
+    [
+        ("torch", "torch", "GATE2HW_KERNELS is torch"),
+        ("C", None, "is 'C'; Allowed"),
+        ("c", "c", None),
+    ],
+)
+def test_the_status_is_what_is_used(monkeypatch, value, kernels_used, reason) -> None:
+    monkeypatch.setenv(native.KERNELS_VARIABLE, value)
+    found = native.status()
+    assert found["kernels"] == kernels_used
+    assert found["reason"] == reason or reason in found["reason"]

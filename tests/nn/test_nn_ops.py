@@ -132,3 +132,44 @@ def test_pairs_are_neighbours(path) -> None:
     a, b = x[0::2], x[1::2]
     wanted = c[:, :1] + c[:, 1:2] * a + c[:, 2:3] * b + c[:, 3:] * a * b
     assert torch.allclose(ops.pair_gates(x, c), wanted)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_gates", "window", "message"),
+    [
+        ((0, 4, 3), 0, (2, 2), r"shape \(0, 4, 3\)"),
+        ((3, 1, 3), 0, (2, 2), r"shape \(3, 1, 3\)"),
+        ((3, 6, 3), 15, (2, 2), r"shape \(3, 6, 3\)"),
+        ((3, 4, 3), 8, (2, 2), "coefficients of 8 gates, but 3 trees of 4 leaves have 9"),
+        ((3, 4, 3), 9, (17, 17), "a window of 289 places, allowed are 256"),
+    ],
+)
+def test_trees_that_are_none_are_refused(path, shape, n_gates, window, message) -> None:
+    leaves = torch.zeros(shape, dtype=torch.int32)
+    geometry = GEOMETRY._replace(window_rows=window[0], window_columns=window[1])
+    with pytest.raises(InputError, match=message):
+        ops.logic_tree(torch.rand(24, 3), torch.rand(n_gates, 4), leaves, geometry)
+
+
+def test_there_is_no_second_derivative(path) -> None:
+    for function, given in (
+        (ops.logic_dense, _dense()),
+        (lambda *tree: ops.logic_tree(*tree)[0], _tree()),
+    ):
+        (grad,) = torch.autograd.grad(function(*given).sum(), given[0], create_graph=True)
+        with pytest.raises(NotImplementedError, match="no second derivative"):
+            grad.sum().backward()
+
+
+@pytest.mark.parametrize("first", ["inference", "fake"])
+def test_pairs_of_one_mode_do_not_spoil_another(path, first, monkeypatch) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    ops._PAIRS.clear()
+    with torch.inference_mode() if first == "inference" else FakeTensorMode():
+        ops.pair_gates(torch.zeros(6, 5), torch.zeros(3, 4))
+    c = torch.rand(3, 4, requires_grad=True)
+    ops.pair_gates(torch.rand(6, 5), c).sum().backward()
+    assert c.grad is not None
+    with FakeTensorMode():
+        assert ops.pair_gates(torch.zeros(6, 5), torch.zeros(3, 4)).shape == (3, 5)

@@ -91,6 +91,11 @@ def test_overrides(path: Path) -> None:
         ("seed.a=3", "unknown key|must be an integer"),
         ("steps", "expected key=value"),
         ("training.steps.a=3", "lies below a value"),
+        ("head.tau=inf", r"head\.tau is inf; it must be a number of at most"),
+        ("wiring.learning_rate=1e31", "learning_rate is 1e.31; it must be a number of at most"),
+        ("training.learning_rate=1" + 400 * "0", r"is 10*\.\.\. \(401 characters\); it must be"),
+        ("training.learning_rate=1" + 5000 * "0", "learning_rate is '10*.* but must be a number"),
+        ("thermometer.thresholds=[1" + 20 * "0" + "]", r"thresholds\.0 is 10*; it must be"),
         ("folder=x", "unknown key 'folder'"),
     ],
 )
@@ -120,6 +125,11 @@ def test_unknown_and_broken_recipes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such recipe file; shipped recipes: .*digits"):
         load_recipe(tmp_path / "none.toml")
     broken = tmp_path / "broken.toml"
+    broken.write_text(f"seed = 1{5000 * '0'}")
+    with pytest.raises(InputError, match="not valid TOML"):
+        load_recipe(broken)
+    with pytest.raises(InputError, match="layers are pools only"):
+        parse_recipe({"layers": [{"type": "or_pool"}, {"type": "or_pool"}]})
     broken.write_text("layers = [")
     with pytest.raises(InputError, match="not valid TOML"):
         load_recipe(broken)

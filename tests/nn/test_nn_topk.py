@@ -136,3 +136,32 @@ def test_bad_learned_wiring_is_refused() -> None:
         LearnedWiring([[1, 2]], start=1)
     with pytest.raises(InputError, match="did you mean 'straight-through'"):
         LearnedWiring([[1, 2]], estimator="straight-thru")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("start", "n_candidates", "fits"),
+    [(0.05, 8, False), (0.05, 64, True), (0.333333, 3, True), (0.3, 3, False)],
+)
+def test_a_start_below_an_equal_share_is_refused(start, n_candidates, fits) -> None:
+    candidates = np.arange(n_candidates).reshape(1, -1)
+    if fits:
+        assert LearnedWiring(candidates, start=start).chosen().numel() == 1
+        return
+    with pytest.raises(InputError, match="less than an equal share"):
+        LearnedWiring(candidates, start=start)
+
+
+@pytest.mark.parametrize("make", [_dense, _conv])
+def test_places_stay_the_same_tensor_until_weights_are_loaded(make) -> None:
+    layer = make()
+    before = layer.places
+    layer.settle()
+    layer.eval().train()
+    assert layer.places is before
+    other = make(seed=1)
+    with torch.no_grad():
+        other.select.candidates.copy_(other.select.candidates.flip(1))
+    layer.load_state_dict(other.state_dict())
+    other.place_candidates()
+    assert torch.equal(layer.places, other.places)
+    assert not torch.equal(layer.places, before)

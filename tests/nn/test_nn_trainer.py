@@ -15,7 +15,7 @@ from gate2hw.ir.simulate import scores
 from gate2hw.ir.store import load_golden, load_network
 from gate2hw.ir.unroll import unroll
 from gate2hw.nn import load_recipe, trainer
-from gate2hw.nn.recipe import Recipe
+from gate2hw.nn.recipe import Recipe, parse_recipe
 from gate2hw.nn.trainer import HISTORY_COLUMNS, train
 
 STEPS = 40
@@ -142,6 +142,58 @@ def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(trained, tmp_path, mon
     _assert_same_run(trained[1], tmp_path)
 
 
+def test_two_ctrl_c_in_an_evaluation_leave_the_last_whole_checkpoint(
+    trained, tmp_path, monkeypatch
+) -> None:
+    plain, calls = trainer.Ranks.accuracy, []
+
+    def accuracy(self, *given):
+        calls.append(1)
+        if len(calls) == 3:  # in the second evaluation, that of step 20
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(self, *given)
+
+    monkeypatch.setattr(trainer.Ranks, "accuracy", accuracy)
+    with pytest.raises(KeyboardInterrupt):
+        train(_recipe(), tmp_path)
+    assert len(calls) == 3
+    monkeypatch.undo()
+    train(_recipe(), tmp_path, resume=True)
+    _assert_same_run(trained[1], tmp_path)
+
+
+def test_resume_refuses_another_teacher(trained, tmp_path: Path) -> None:
+    logits = np.random.default_rng(0).normal(size=(2_000, 10)).astype(np.float32)
+    found = load_network(trained[0].model_path).info
+    assert found["teacher"] == "none"
+    assert found["kernels"] in ("c", "torch")
+    path, stored = tmp_path / "t.npz", f"distillation.teacher_logits={tmp_path / 't.npz'}"
+    np.savez(path, logits=logits[: found["n_train"]])
+    few = ("training.steps=2", "training.evaluate_every=1")
+    train(_recipe(*few), tmp_path / "none")
+    train(_recipe(*few, stored), tmp_path / "stored")
+    np.savez(path, logits=-logits[: found["n_train"]])
+    with pytest.raises(InputError, match="learned from another teacher"):
+        train(_recipe(*few, stored), tmp_path / "stored", resume=True)
+    with pytest.raises(InputError, match=r"\(none, now callable\)"):
+        train(
+            _recipe(*few), tmp_path / "none", resume=True, teacher=lambda x: torch.zeros(len(x), 10)
+        )
+
+
+def test_threads_and_checkpoints_may_change_in_a_resume(trained, tmp_path: Path) -> None:
+    def interrupt(done: int, total: int, message: str) -> None:
+        if done == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(_recipe(), tmp_path, progress=interrupt)
+    changed = _recipe("training.threads=1", "training.checkpoint_every=9")
+    train(changed, tmp_path, resume=True)
+    _assert_same_run(trained[1], tmp_path)
+
+
 def test_resume_of_a_finished_run_changes_nothing(trained, tmp_path: Path) -> None:
     train(_recipe(), tmp_path)
     again = train(_recipe(), tmp_path, resume=True)
@@ -160,6 +212,27 @@ def test_resume_refuses_another_recipe_and_foreign_files(trained, tmp_path: Path
     checkpoint.write_bytes((tmp_path / "model.safetensors").read_bytes())
     with pytest.raises(ModelFileError, match="not a gate2hw checkpoint"):
         train(_recipe(), tmp_path, resume=True)
+
+
+def test_resume_refuses_other_data(tmp_path: Path) -> None:
+    def write(folder: Path, last: int) -> Path:
+        folder.mkdir()
+        lines = [f"{i % 7},{i % 5},{i % 2}" for i in range(60)] + [f"{last},1,0"]
+        (folder / "own.csv").write_text("\n".join(["a,b,k", *lines]))
+        return folder
+
+    recipe = parse_recipe(
+        {
+            "data": {"source": "own.csv", "target": "k"},
+            "layers": [{"type": "dense", "width": 40}],
+            "training": {"steps": 4, "batch_size": 8},
+        }
+    )
+    first, second = write(tmp_path / "first", 1), write(tmp_path / "second", 2)
+    train(recipe, tmp_path / "out", data_dir=first)
+    train(recipe, tmp_path / "out", data_dir=first, resume=True)
+    with pytest.raises(InputError, match=r"data are not those .* or train without --resume"):
+        train(recipe, tmp_path / "out", data_dir=second, resume=True)
 
 
 def test_softmax_gates_train_too(tmp_path: Path) -> None:

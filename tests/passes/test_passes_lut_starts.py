@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gate2hw.errors import CheckFailedError, InputError, ToolTimeoutError
+from gate2hw.errors import CheckFailedError, InputError, ToolFailedError, ToolTimeoutError
 from gate2hw.ir.builder import NetlistBuilder
 from gate2hw.ir.netlist import Encoder, Head
 from gate2hw.ir.simulate import random_words, simulate
 from gate2hw.passes.manager import run_pipeline
-from gate2hw.passes.mapping import lut_search, lutmap
+from gate2hw.passes.mapping import lut_search, lut_starts, lutmap
 from gate2hw.passes.mapping.lut_starts import located
 from gate2hw.passes.mapping.lutmap import check_mapping, search
 
@@ -33,7 +33,7 @@ def test_outputs_are_found_among_those_of_another_netlist(oracle, care):
     net = run_pipeline(raw, 3, care=care, output="class").net
     assert net.n_outputs < raw.n_outputs
     low = run_pipeline(raw, 1, care=care, output="class").net
-    found = low.with_(outputs=located(net, low, care=care), head=net.head)
+    found = low.with_(outputs=located(net, low, care=care, timeout_s=60), head=net.head)
     assert_equal(net, found if care == "thermometer" else found.with_(encoder=None))
 
 
@@ -46,10 +46,10 @@ def test_complements_and_constants_are_found_what_differs_is_not():
     nand = builder.gate(14, *(builder.gate(3, i, i) for i in (1, 2)))
     wrong, right = builder.gate(6, 3, 4), builder.gate(14, 4, 3)
     other = builder.build([2 * right + 1, 2 * nand])
-    found = located(net, other, care="none")
+    found = located(net, other, care="none", timeout_s=60)
     nor, nand_ = other.outputs.tolist()
     assert found.tolist() == [nand_, nor ^ 1, 1, nand_ ^ 1]
-    assert located(net, builder.build([2 * wrong, 2 * nand]), care="none") is None
+    assert located(net, builder.build([2 * wrong, 2 * nand]), care="none", timeout_s=60) is None
 
 
 def test_equal_on_legal_codes_is_equal_with_the_care_set_only():
@@ -59,14 +59,14 @@ def test_equal_on_legal_codes_is_equal_with_the_care_set_only():
     builder = NetlistBuilder(3)
     both = builder.gate(8, 1, 2)
     other = builder.build([2 * builder.gate(6, both, 3)], encoder=encoder)
-    assert located(net, other, care="thermometer").tolist() == other.outputs.tolist()
-    assert located(net, other, care="none") is None
+    assert located(net, other, care="thermometer", timeout_s=60).tolist() == other.outputs.tolist()
+    assert located(net, other, care="none", timeout_s=60) is None
 
 
 def test_other_inputs_are_refused():
     net, other = (NetlistBuilder(n).build([2]) for n in (2, 3))
     with pytest.raises(InputError, match="3 inputs, the netlist that is mapped 2"):
-        located(net, other, care="none")
+        located(net, other, care="none", timeout_s=60)
 
 
 def kept(trials, bound):
@@ -138,8 +138,8 @@ def test_a_start_that_lies_is_caught(oracle, monkeypatch, place):
     net = run_pipeline(net_of(oracle, n_gates=60, n_outputs=20), 1).net
     assert net.outputs[0] >> 1 != net.outputs[-1] >> 1
 
-    def lying(net, other, *, care):
-        outputs = located(net, other, care=care)
+    def lying(net, other, **options):
+        outputs = located(net, other, **options)
         outputs[place] = outputs[-1 - place]
         return outputs
 
@@ -164,6 +164,24 @@ def test_a_start_that_fails_leaves_the_others(oracle, monkeypatch):
     monkeypatch.setattr(lut_search.Search, "_plain", failing)
     mapping = search(net, effort=1, starts=[start])
     assert (mapping.start, {t.start for t in mapping.trials}) == (0, {0})
+
+
+@pytest.mark.parametrize("error", [ToolTimeoutError, ToolFailedError])
+def test_a_start_that_is_not_located_in_its_time_is_left_out(oracle, monkeypatch, error):
+    """Of the time that is left half is for all of them, in equal parts."""
+    net = net_of(oracle, n_gates=60, n_outputs=20)
+    starts = [run_pipeline(net, level).net for level in (1, 2)]
+    given = []
+
+    def late(net, *, care, timeout_s):
+        given.append(timeout_s)
+        raise error("abc did not end")
+
+    monkeypatch.setattr(lut_starts, "swept_outputs", late)
+    mapping = search(net, effort=1, starts=starts, timeout_s=40.0)
+    assert (mapping.start, {t.start for t in mapping.trials}) == (0, {0})
+    assert len(given) == 2
+    assert 0 < given[0] == given[1] <= 10
 
 
 def test_which_starts_are_worth_more():

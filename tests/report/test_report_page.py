@@ -20,7 +20,7 @@ from gate2hw.report import html, summary, write_report
 from gate2hw.report.chain import best_target, check_lines, lossy_sentence, verdict
 from gate2hw.report.numerals import number, percent, si
 from gate2hw.report.plots import confusion_plot, never_read_plot
-from gate2hw.report.schema import check_report
+from gate2hw.report.schema_check import check_report
 
 FAILED = {"result": "failed", "message": "sample 3: <b>14</b> is not 15", "mismatches": None}
 
@@ -316,13 +316,28 @@ def test_an_exact_build_has_no_sentence_about_scores(report):
 
 def test_the_step_before_the_passes_is_named_where_it_was_checked(report):
     assert check_lines(report)[1].link.startswith("Netlist before passes = after each pass")
-    entry = {"name": "unroll_shared", "result": "simulated", "coverage": "9 vectors agree"}
+    n_lines = len(check_lines(report))
+    entry = {"name": "unroll_shared", "result": "equivalent", "coverage": "all codes"}
     report["checks"]["proof"]["passes"] = [entry]
+    check_report(report)
+    proved = check_lines(report)[1]
+    assert proved.link.startswith("Unrolled model = netlist before passes = after each pass")
+    assert len(check_lines(report)) == n_lines
+
+
+def test_a_step_that_was_only_simulated_is_no_part_of_the_proof(report):
+    without = check_lines(report)[1]
+    entry = {"name": "unroll_shared", "result": "simulated", "coverage": "9 vectors agree"}
+    report["checks"]["proof"]["passes"] = [{**entry, "reason": "too large"}]
     report["checks"]["proof"]["not_proved"] = ["unroll_shared is not proved: 9 vectors agree"]
     check_report(report)
-    line = check_lines(report)[1]
-    assert line.link.startswith("Unrolled model = netlist before passes = after each pass")
-    assert line.detail.endswith("; unroll_shared is not proved: 9 vectors agree")
+    step, proof = check_lines(report)[1:3]
+    assert (step.link, step.status) == ("Model = netlist before passes", "passed")
+    assert step.detail == "not proved (too large): 9 vectors agree"
+    assert proof == without
+    entry["result"] = "undecided"
+    report["checks"]["proof"]["passes"] = [entry]
+    assert check_lines(report)[1].status == "not checked"
 
 
 def test_without_a_golden_file_the_network_has_a_line_of_its_own(report):

@@ -39,6 +39,22 @@ def page(**extra):
     return render_sweep({**sweep, **extra})
 
 
+def test_settings_with_fewer_seeds_are_told_apart():
+    partial = point(4, 0.99, 300.0, False)
+    whole = [{**one, "n_seeds": 3} for one in POINTS]
+    plot = front_plot([*whole, partial])
+    assert "Of 3 settings" in plot.caption
+    assert "fewer seeds, not compared" in plot.svg
+    text = page(points=[*whole, partial], n_seeds=3)
+    assert "<th>seeds</th>" in text
+    assert "<td>3</td>\n<td>91.00" in text
+    assert "fewer where one failed" in text
+    assert "<th>seeds</th>" not in page(points=whole, n_seeds=3)
+    alone = page(points=[partial], n_seeds=3)
+    assert "No setting was finished with all seeds." in alone
+    assert "<td>1</td>\n<td>99.00" in alone
+
+
 def test_the_plot_says_how_far_the_front_goes():
     plot = front_plot(POINTS)
     assert "2 are beaten by no other" in plot.caption

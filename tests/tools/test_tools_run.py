@@ -27,7 +27,7 @@ def sh(script: str, cwd: Path, timeout_s: float = 20.0, **options: object) -> ob
 
 
 def is_gone(pid: int) -> bool:
-    for _ in range(200):
+    for _ in range(1000):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
         except (FileNotFoundError, ProcessLookupError):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from gate2hw.errors import InputError, ToolMissingError
-from gate2hw.tools.workers import need_package, run_jobs
+from gate2hw.tools.workers import held, need_package, run_jobs
 
 
 def square(number: int) -> int:
@@ -53,3 +53,14 @@ def test_a_missing_package_is_told_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ToolMissingError, match=r"a cluster needs .* pip install 'gate2hw\[dask\]'"):
         need_package("distributed", "a cluster", "dask")
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    folder = tmp_path / "new" / "one"
+    with held(folder) as first, held(folder) as second, held(tmp_path) as other:
+        assert (first, second, other) == (True, False, True)
+    with held(folder) as again:
+        assert again
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write in"), held(tmp_path / "file" / "x"):
+        pass

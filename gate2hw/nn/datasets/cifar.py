@@ -124,16 +124,19 @@ def _read_python(folder: Path, check: bool) -> tuple[Bytes, Bytes, int]:
     for name in PYTHON.files:
         where = str(folder / name)
         batch = read_pickle(payload(PYTHON, folder, name, check=check), where)
-        keys = {k.decode("latin-1") if isinstance(k, bytes) else k: k for k in batch}
-        if not {"data", "labels"} <= set(keys):
-            raise InputError(f"{where}: holds {', '.join(map(str, keys))}, but no data and labels")
-        x, y = batch[keys["data"]], np.array(batch[keys["labels"]])
-        if not isinstance(x, np.ndarray) or x.shape != (len(y), _IMAGE_BYTES) or y.ndim != 1:
-            raise InputError(f"{where}: its data are no (N, {_IMAGE_BYTES}) bytes with N labels")
-        if not np.array_equal(y, y.astype(np.uint8)):
+        if not isinstance(batch, dict):
+            raise InputError(f"{where}: holds a {type(batch).__name__}, but no data and labels")
+        values = {k.decode("latin-1") if isinstance(k, bytes) else k: v for k, v in batch.items()}
+        if not {"data", "labels"} <= set(values):
+            found = ", ".join(repr(key)[:40] for key in values if isinstance(key, str))
+            raise InputError(f"{where}: holds {found or 'numbers'}, but no data and labels")
+        x, y = values["data"], values["labels"]
+        if not isinstance(y, list) or not all(type(v) is int and 0 <= v <= 9 for v in y):
             raise InputError(f"{where}: labels are no integers 0..9")
+        if not isinstance(x, np.ndarray) or x.shape != (len(y), _IMAGE_BYTES):
+            raise InputError(f"{where}: its data are no (N, {_IMAGE_BYTES}) bytes with N labels")
         images.append(x.reshape(-1, *_IMAGE))
-        labels.append(y.astype(np.uint8))
+        labels.append(np.array(y, np.uint8))
     return np.concatenate(images), np.concatenate(labels), len(images[-1])
 
 
@@ -141,7 +144,7 @@ def _read_packed(folder: Path, check: bool) -> tuple[Bytes, Bytes, int]:
     images: list[Bytes] = []
     labels: list[Bytes] = []
     for name in PACKED.files:
-        records = _records(payload(PACKED, folder, name), str(folder / name))
+        records = _records(payload(PACKED, folder, name, check=check), str(folder / name))
         n_images, flat = len(records), records.reshape(-1)
         planes: Bytes = flat[n_images:].reshape(-1, *_IMAGE)
         planes = np.cumsum(planes, axis=3, dtype=np.uint8)

@@ -106,6 +106,6 @@ def payload(published: Published, folder: Path, name: str, *, check: bool = True
     packed, data = _unpacked(path)
     if check and md5.content:
         check_md5(path, data, md5.content)
-    elif check and path.suffix == ".gz":
+    elif check and md5.gzipped and path.suffix == ".gz":
         check_md5(path, packed, md5.gzipped)
     return data

@@ -7,6 +7,7 @@ Vollgraf, arXiv 1708.07747, the same files with other pictures.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -76,6 +77,16 @@ def parse_idx(data: bytes, where: str) -> npt.NDArray[np.uint8]:
     return values.reshape(sizes)
 
 
+def _check_not_mnist(folder: Path, contents: dict[str, bytes], name: str) -> None:
+    """Raise InputError where a file is MNIST's, whose files bear the same names."""
+    for file, data in contents.items():
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() == MNIST.files[file].content:
+            raise InputError(
+                f"{folder / file}: is MNIST's, not {name}'s; put {name}'s files into a folder of "
+                "their own, such as fashion-mnist"
+            )
+
+
 def _load(
     published: Published,
     name: str,
@@ -86,10 +97,10 @@ def _load(
     folder = find_folder(published, folders)
     if folder is None:
         raise not_found([published], folders)
-    arrays = [
-        parse_idx(payload(published, folder, file, check=check), str(folder / file))
-        for file in _FILES
-    ]
+    contents = {file: payload(published, folder, file, check=check) for file in _FILES}
+    if check and published is not MNIST:
+        _check_not_mnist(folder, contents, published.name)
+    arrays = [parse_idx(data, str(folder / file)) for file, data in contents.items()]
     for images, labels, file in zip(arrays[::2], arrays[1::2], _FILES[::2], strict=True):
         if images.ndim != 3 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
             raise InputError(
@@ -106,5 +117,8 @@ def load_mnist(folders: Sequence[Path | str], *, check: bool = True) -> RawData:
 
 
 def load_fashion_mnist(folders: Sequence[Path | str], *, check: bool = True) -> RawData:
-    """As `load_mnist`, with clothes; only the gzipped files have a published md5."""
+    """As `load_mnist`, with clothes; only the gzipped files have a published md5.
+
+    Plain files are checked by their form, and not to be MNIST's.
+    """
     return _load(FASHION_MNIST, "fashion-mnist", _FASHION_CLASSES, folders, check)

@@ -22,6 +22,7 @@ _RECONSTRUCT: Final = (
     "numpy.core.multiarray _reconstruct",
     "numpy._core.multiarray _reconstruct",
 )
+_BYTE_DTYPES: Final = ("u1", b"u1", "uint8", b"uint8")
 _GLOBALS: Final = (*_RECONSTRUCT, "numpy ndarray", "numpy dtype", "_codecs encode")
 
 
@@ -58,7 +59,14 @@ def read_pickle(data: bytes, where: str) -> Any:
             machine.do(opcode.name, argument)
     except _Refused as error:
         raise InputError(f"{where}: {error}; it is not unpickled") from error
-    except (ValueError, IndexError, KeyError, TypeError, UnicodeError) as error:
+    except (
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+        UnicodeError,
+        OverflowError,
+    ) as error:
         raise InputError(f"{where}: not a readable pickle of plain data ({error})") from error
     raise InputError(f"{where}: not a readable pickle of plain data (no end)")
 
@@ -72,7 +80,7 @@ class _Machine:
 
     def finished(self) -> Any:
         (value,) = self.stack
-        return value.value if isinstance(value, _Made) else value
+        return _plain(value)
 
     def do(self, name: str, argument: Any) -> None:
         """Carry out one instruction, or raise _Refused."""
@@ -95,6 +103,8 @@ class _Machine:
     def _global(self, argument: str | None) -> None:
         if argument is None:
             attribute, module = self.stack.pop(), self.stack.pop()
+            if not isinstance(attribute, str) or not isinstance(module, str):
+                raise _Refused("it names what is no text")
             argument = f"{module} {attribute}"
         if argument not in _GLOBALS:
             raise _Refused(f"it names {argument.replace(' ', '.')}, which is no plain data")
@@ -106,7 +116,7 @@ class _Machine:
             place -= 1
             if place < 0:
                 raise ValueError("no mark")
-        items = [_plain(item) for item in self.stack[place + 1 :]]
+        items = self.stack[place + 1 :]
         del self.stack[place:]
         return items
 
@@ -123,32 +133,34 @@ class _Machine:
         if n_items is None:
             items = self._above_mark()
         else:
-            items = [_plain(item) for item in self.stack[len(self.stack) - n_items :]]
+            items = self.stack[len(self.stack) - n_items :]
             del self.stack[len(self.stack) - n_items :]
-        self.stack.append(tuple(items))
+        if any(map(_is_internal, items)):
+            self.stack.append(_Arguments(items))
+        else:
+            self.stack.append(tuple(map(_plain, items)))
 
     def make_list(self, _: Any) -> None:
-        self.stack.append(self._above_mark())
+        self.stack.append([_plain(item) for item in self._above_mark()])
 
     def make_dict(self, _: Any) -> None:
-        items = self._above_mark()
-        self.stack.append(dict(zip(items[::2], items[1::2], strict=True)))
+        self.stack.append(_pairs(self._above_mark()))
 
     def append(self, _: Any) -> None:
         item = _plain(self.stack.pop())
         self._top(list).append(item)
 
     def extend(self, _: Any) -> None:
-        items = self._above_mark()
+        items = [_plain(item) for item in self._above_mark()]
         self._top(list).extend(items)
 
     def set_item(self, _: Any) -> None:
-        value, key = _plain(self.stack.pop()), self.stack.pop()
-        self._top(dict)[key] = value
+        value, key = self.stack.pop(), self.stack.pop()
+        self._top(dict).update(_pairs([key, value]))
 
     def set_items(self, _: Any) -> None:
-        items = self._above_mark()
-        self._top(dict).update(zip(items[::2], items[1::2], strict=True))
+        pairs = _pairs(self._above_mark())
+        self._top(dict).update(pairs)
 
     def _top(self, kind: type[Any]) -> Any:
         if not isinstance(self.stack[-1], kind):
@@ -161,12 +173,17 @@ class _Machine:
             raise _Refused("it calls what is no plain data")
         if name.text == "_codecs encode":
             text, encoding = arguments
-            if encoding not in ("latin1", b"latin1"):
-                raise _Refused(f"it encodes a text as {encoding!r}")
+            if not isinstance(encoding, str | bytes) or encoding not in ("latin1", b"latin1"):
+                what = repr(encoding) if isinstance(encoding, str | bytes) else "no encoding"
+                raise _Refused(f"it encodes a text as {what}")
+            if not isinstance(text, str):
+                raise _Refused("it encodes what is no text")
             self.stack.append(text.encode("latin-1"))
         elif name.text == "numpy dtype":
-            if arguments[0] not in ("u1", b"u1", "uint8", b"uint8"):
-                raise _Refused(f"it holds an array of {arguments[0]!r}, not of bytes (u1)")
+            kind = arguments[0]
+            if not isinstance(kind, str | bytes) or kind not in _BYTE_DTYPES:
+                what = repr(kind) if isinstance(kind, str | bytes) else "a made-up type"
+                raise _Refused(f"it holds an array of {what}, not of bytes (u1)")
             self.stack.append(_Made("dtype", arguments))
         elif name.text in _RECONSTRUCT:
             self.stack.append(_Made("array", arguments))
@@ -179,15 +196,38 @@ class _Machine:
             raise _Refused("it gives a state to what is no array")
         if made.kind == "array":
             _, shape, dtype, is_fortran, content = state
-            if not isinstance(dtype, _Made) or not isinstance(content, bytes):
+            is_bytes = isinstance(dtype, _Made) and dtype.kind == "dtype"
+            if not is_bytes or not isinstance(content, bytes):
                 raise _Refused("it holds an array of another form")
             flat = np.frombuffer(content, np.uint8)
             made.value = flat.reshape(shape, order="F" if is_fortran else "C")
 
 
+class _Arguments(tuple[Any, ...]):
+    """A tuple that holds what only REDUCE and BUILD may take."""
+
+
+def _is_internal(item: Any) -> bool:
+    """True for what stands for a part of an array, or a mark: no data yet."""
+    if isinstance(item, _Made):
+        return item.value is None
+    return item is _MARK or isinstance(item, _Name | _Arguments)
+
+
 def _plain(item: Any) -> Any:
-    """An array that is complete as itself; a dtype stays what it is until its array is built."""
-    return item.value if isinstance(item, _Made) and item.kind == "array" else item
+    """`item`, an array as itself; _Refused for what is no data."""
+    if _is_internal(item):
+        raise _Refused("it keeps a part of an array as data")
+    return item.value if isinstance(item, _Made) else item
+
+
+def _pairs(items: list[Any]) -> dict[Any, Any]:
+    """A dictionary of keys and values in turn; keys are texts, bytes or integers: hashing or
+    comparing a nested key can take exponential time, or all of the C stack."""
+    keys = items[::2]
+    if not all(type(key) in (str, bytes, int) for key in keys):
+        raise _Refused("it has a key that is no text, bytes or integer")
+    return dict(zip(keys, map(_plain, items[1::2]), strict=True))
 
 
 _CONSTANTS: Final[dict[str, Any]] = {

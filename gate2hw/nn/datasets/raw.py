@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import InputError, nearest
 from gate2hw.ir.table import Column
+
+_INT64: Final = 2.0**63
 
 __all__ = ["RawData", "as_numbers", "class_numbers"]
 
@@ -39,12 +41,16 @@ def class_numbers(
 
     Raises InputError for labels that are neither integers nor texts, or outside the names.
     """
+    labels = [_decoded(where, part) for part in labels]
     joined = np.concatenate(labels)
-    if joined.dtype.kind == "f" and np.array_equal(joined, np.rint(joined)):
-        labels = [part.astype(np.int64) for part in labels]
-        joined = joined.astype(np.int64)
+    if joined.dtype.kind == "f" and (np.abs(joined) < _INT64).all():
+        whole = joined.astype(np.int64)
+        if np.array_equal(joined, whole):
+            labels, joined = [part.astype(np.int64) for part in labels], whole
     if joined.dtype.kind not in "iubUS":
-        raise InputError(f"{where}: labels are {joined.dtype}, but must be integers or texts")
+        raise InputError(
+            f"{where}: labels are {joined.dtype}, but must be finite integers or texts"
+        )
     if names and joined.dtype.kind in "iub":
         bad = joined[(joined < 0) | (joined >= len(names))]
         if len(bad):
@@ -65,9 +71,26 @@ def class_numbers(
     return [np.array([number[v] for v in part.astype(str)], np.int64) for part in labels], names
 
 
-def as_numbers(labels: list[str]) -> npt.NDArray[Any]:
-    """Labels as integers where all are, so that class 10 does not sort before class 2."""
+def _decoded(where: str, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`labels`, as texts where they are bytes."""
+    if labels.dtype.kind != "S":
+        return labels
     try:
-        return np.array([int(label) for label in labels], np.int64)
-    except ValueError:
-        return np.array(labels)
+        return np.char.decode(labels, "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: labels are bytes that are no UTF-8 ({error})") from error
+
+
+def as_numbers(labels: list[str]) -> npt.NDArray[Any]:
+    """Labels as integers where all are written as such and fit int64, else as they are.
+
+    As integers, class 10 does not sort before class 2. Where one is written otherwise (``01``,
+    ``1_0``), none is: different texts are different classes.
+    """
+    try:
+        numbers = [int(label) for label in labels]
+        if all(str(number) == label for number, label in zip(numbers, labels, strict=True)):
+            return np.array(numbers, np.int64)
+    except (ValueError, OverflowError):
+        pass
+    return np.array(labels)

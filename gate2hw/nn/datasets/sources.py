@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +40,16 @@ _PUBLISHED: Final[dict[str, Callable[[Folders, bool], RawData]]] = {
     "monk-2": lambda folders, check: load_monk(2, folders, check=check),
     "monk-3": lambda folders, check: load_monk(3, folders, check=check),
 }
+MAX_VALUE: Final = 65535
+_UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,  # an .npy under another name
+    NotImplementedError,  # a way of packing that zipfile does not know
+    zipfile.BadZipFile,
+    zlib.error,
+)
 BUILT_IN: Final = ("digits", "jets", *_PUBLISHED)
 """Sources with a name of their own."""
 
@@ -67,12 +78,28 @@ def find_source(source: str, folders: Folders) -> Path:
     raise InputError(f"no data file {source!r}{hint}; tried {tried}; give its folder with --data")
 
 
+def _check_no_table(spec: DataSpec) -> None:
+    given = {
+        "target": spec.target,
+        "categorical": spec.categorical,
+        "leave_out": spec.leave_out,
+    }
+    for key, value in given.items():
+        if value:
+            raise InputError(
+                f"{spec.source}: data.{key} is for tables of your own "
+                f"({', '.join(TABLE_SUFFIXES)}); leave it out"
+            )
+
+
 def load_source(spec: DataSpec, folders: Folders) -> RawData:
     """Load what ``spec.source`` names: one of `BUILT_IN`, or the path of an .npz or a table.
 
     Raises InputError naming the file, and the array or the row and column, that cannot be used.
     """
     source = spec.source
+    if not source.endswith(TABLE_SUFFIXES):
+        _check_no_table(spec)
     if source == "digits":
         return _digits()
     if source == "jets":
@@ -114,7 +141,7 @@ def _npz(path: Path) -> RawData:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable .npz data file ({error})") from error
     found = ", ".join(sorted(arrays)) or "none"
     x, y = arrays.get("x", arrays.get("X")), arrays.get("y")
@@ -126,11 +153,30 @@ def _npz(path: Path) -> RawData:
     for xs, ys, label in ((x, y, "x"), (x_test, y_test, "x_test")):
         if xs is not None and ys is not None:
             _check_arrays(path, label, xs, ys)
-    names = tuple(str(name) for name in np.atleast_1d(arrays.get("class_names", np.array([]))))
+    names = _class_names(path, arrays)
     numbers, names = class_numbers(str(path), [y] if y_test is None else [y, y_test], names)
-    maximum = int(arrays["max_value"]) if "max_value" in arrays else 0
+    maximum = _max_value(path, arrays.get("max_value", np.array(0)))
     test = numbers[1] if y_test is not None else None
     return RawData(path.stem, x, numbers[0], names, maximum, x_test, test)
+
+
+def _class_names(path: Path, arrays: dict[str, Any]) -> tuple[str, ...]:
+    names = np.atleast_1d(arrays.get("class_names", np.array([], "U")))
+    try:
+        names = np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: class_names are bytes that are no UTF-8 ({error})") from error
+    return tuple(str(name) for name in names)
+
+
+def _max_value(path: Path, found: Any) -> int:
+    is_number = found.ndim == 0 and found.dtype.kind in "iuf"
+    if not is_number or not 0 <= found <= MAX_VALUE or found != np.rint(found):
+        raise InputError(
+            f"{path}: max_value must be one whole number 0..{MAX_VALUE} (0: not known); it is "
+            + (f"{found:g}" if is_number else f"of shape {found.shape} and {found.dtype}")
+        )
+    return int(found)
 
 
 def _check_arrays(path: Path, label: str, xs: Any, ys: Any) -> None:

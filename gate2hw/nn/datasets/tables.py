@@ -12,7 +12,10 @@ import gzip
 import importlib
 import itertools
 import lzma
+import zlib
+from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -28,6 +31,14 @@ __all__ = ["JET_FEATURES", "JET_FILES", "TABLE_SUFFIXES", "load_jets", "load_tab
 TABLE_SUFFIXES: Final = (".csv", ".csv.gz", ".csv.xz", ".parquet", ".pq")
 MAX_CATEGORIES: Final = 256
 _BLOCK_ROWS: Final = 10_000
+_UNREADABLE: Final = (
+    OSError,
+    EOFError,
+    UnicodeDecodeError,
+    csv.Error,
+    lzma.LZMAError,
+    zlib.error,
+)
 
 JET_FILES: Final = tuple(
     f"{folder}{name}{suffix}"
@@ -89,6 +100,14 @@ class _Cells:
         )
 
 
+@dataclass(frozen=True)
+class _Read:
+    """The columns of a file, and how its rows are called: lines of a .csv, else from 1."""
+
+    columns: dict[str, _Cells]
+    lines: Sequence[int]
+
+
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
@@ -105,24 +124,25 @@ def _open(path: Path) -> TextIO:
     return path.open(newline="", encoding="utf-8-sig")
 
 
-def _csv_columns(path: Path, texts: Sequence[str], target: str) -> dict[str, _Cells]:
+def _csv_columns(path: Path, texts: Sequence[str], target: str) -> _Read:
     """The columns of a .csv; those in `texts` and the target stay texts."""
     try:
         with _open(path) as file:
-            rows = ((n, row) for n, row in enumerate(csv.reader(file), start=1) if row)
+            reader = csv.reader(file)
+            rows = ((reader.line_num, row) for row in reader if row)
             return _read_rows(path, rows, texts, target)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, lzma.LZMAError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable .csv data file ({error})") from error
 
 
 def _read_rows(
     path: Path, rows: Iterator[tuple[int, list[str]]], texts: Sequence[str], target: str
-) -> dict[str, _Cells]:
+) -> _Read:
     _, head = next(rows, (0, []))
     header = [name.strip() for name in head]
     _check_header(path, header, texts, target)
     columns = [_Cells(name == target or name in texts) for name in header]
-    n_rows = 0
+    lines = array("q")
     while block := list(itertools.islice(rows, _BLOCK_ROWS)):
         for number, row in block:
             if len(row) != len(header):
@@ -131,10 +151,10 @@ def _read_rows(
             columns, zip(*(row for _, row in block), strict=True), strict=True
         ):
             column.add([cell.strip() for cell in cells])
-        n_rows += len(block)
-    if not n_rows:
+        lines.extend(number for number, _ in block)
+    if not lines:
         raise InputError(f"{path}: needs a line of column names and at least one row")
-    return dict(zip(header, columns, strict=True))
+    return _Read(dict(zip(header, columns, strict=True)), lines)
 
 
 def _check_header(path: Path, header: list[str], texts: Sequence[str], target: str) -> None:
@@ -146,7 +166,7 @@ def _check_header(path: Path, header: list[str], texts: Sequence[str], target: s
             raise InputError(f"{path}: no column {name!r}; {nearest(name, header)}")
 
 
-def _parquet_columns(path: Path, texts: Sequence[str], target: str) -> dict[str, _Cells]:
+def _parquet_columns(path: Path, texts: Sequence[str], target: str) -> _Read:
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
@@ -166,17 +186,28 @@ def _parquet_columns(path: Path, texts: Sequence[str], target: str) -> dict[str,
         if not cells.is_text and all(isinstance(v, int | float) for v in values):
             cells.blocks.append(np.array(values, np.float64))
         else:
-            cells.add(["" if v is None else _text(v) for v in values])
+            cells.add(_texts(path, name, values))
         columns[name] = cells
-    return columns
+    return _Read(columns, range(1, table.num_rows + 1))
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _texts(path: Path, name: str, values: list[Any]) -> list[str]:
+    """Texts of cells: empty for null and nan, bytes as UTF-8."""
+    try:
+        return [
+            "" if v is None or v != v else v.decode() if isinstance(v, bytes) else str(v)
+            for v in values
+        ]
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: column {name!r} holds bytes that are no UTF-8 ({error}); leave it out of the "
+            "file"
+        ) from error
 
 
-def _column(path: Path, name: str, cells: _Cells, is_category: bool) -> tuple[Column, Floats]:
+def _column(path: Path, name: str, read: _Read, is_category: bool) -> tuple[Column, Floats]:
     """The column and its cells: numbers, or numbers of categories (-1 missing)."""
+    cells = read.columns[name]
     numbers = None if is_category else cells.numbers()
     if numbers is not None:
         return Column(name), numbers
@@ -185,8 +216,8 @@ def _column(path: Path, name: str, cells: _Cells, is_category: bool) -> tuple[Co
         row, cell = cells.first_text()
         way_out = "fill it in" if cell in MISSING else "mend it"
         raise InputError(
-            f"{path}, row {row + 2}, column {name!r}: {cell!r} is no number; {way_out}, or name "
-            "the column in data.categorical to read all its cells as categories"
+            f"{path}, row {read.lines[row]}, column {name!r}: {cell!r} is no number; {way_out}, or "
+            "name the column in data.categorical to read all its cells as categories"
         )
     found = sorted(set(texts) - set(MISSING))
     if all(map(_is_number, found)):
@@ -200,6 +231,18 @@ def _column(path: Path, name: str, cells: _Cells, is_category: bool) -> tuple[Co
     return Column(name, tuple(found)), np.array([number.get(t, -1) for t in texts], np.float64)
 
 
+def _labels(path: Path, target: str, read: _Read) -> list[str]:
+    """The cells of the target; InputError where one is missing."""
+    labels = read.columns[target].texts()
+    for row, label in enumerate(labels):
+        if label in MISSING:
+            raise InputError(
+                f"{path}, row {read.lines[row]}, column {target!r}: the class is missing "
+                f"({label!r}); fill it in, or take the row out"
+            )
+    return labels
+
+
 def load_table(
     path: Path, target: str, *, categorical: Sequence[str] = (), leave_out: Sequence[str] = ()
 ) -> RawData:
@@ -211,14 +254,14 @@ def load_table(
     if not target:
         raise InputError(f"{path}: data.target must name the column that holds the classes")
     is_parquet = path.suffix in (".parquet", ".pq")
-    read = _parquet_columns if is_parquet else _csv_columns
-    cells = read(path, [*categorical, *leave_out], target)
-    labels = cells.pop(target).texts()
+    form = _parquet_columns if is_parquet else _csv_columns
+    read = form(path, [*categorical, *leave_out], target)
+    labels = _labels(path, target, read)
     columns: list[Column] = []
     values: list[Floats] = []
-    for name, column_cells in cells.items():
-        if name not in leave_out:
-            column, numbers = _column(path, name, column_cells, name in categorical)
+    for name in read.columns:
+        if name not in (target, *leave_out):
+            column, numbers = _column(path, name, read, name in categorical)
             columns.append(column)
             values.append(numbers)
     if not columns:

@@ -129,25 +129,29 @@ def _folder(published: Published, folders: Sequence[Path | str]) -> Path:
 
 def _rows(
     published: Published, folder: Path, name: str, check: bool, separator: str | None = ","
-) -> list[list[str]]:
+) -> tuple[list[list[str]], list[int]]:
+    """(cells of each row, its line in the file); empty lines and those that begin with | are no
+    rows."""
     data = payload(published, folder, name, check=check)
     try:
         lines = data.decode("ascii").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{folder / name}: is no text ({error})") from error
     texts = (line.strip() for line in lines)
-    return [
-        [cell.strip() for cell in text.split(separator)]
-        for text in texts
+    numbered = [
+        (number, text)
+        for number, text in enumerate(texts, start=1)
         if text and not text.startswith("|")
     ]
+    rows = [[cell.strip() for cell in text.split(separator)] for _, text in numbered]
+    return rows, [number for number, _ in numbered]
 
 
 def _split_rows(
-    where: str, rows: list[list[str]], label: int, n_cells: int
+    where: str, rows: list[list[str]], lines: list[int], label: int, n_cells: int
 ) -> tuple[list[list[str]], list[str]]:
     """(cells without the label, labels); InputError for a row of another length."""
-    for number, row in enumerate(rows, start=1):
+    for number, row in zip(lines, rows, strict=True):
         if len(row) != n_cells:
             raise InputError(f"{where}, row {number}: {len(row)} cells, expected {n_cells}")
     label %= n_cells
@@ -165,10 +169,10 @@ def load_adult(folders: Sequence[Path | str], *, check: bool = True) -> RawData:
     values, labels = [], []
     for name in ADULT.files:
         where = str(folder / name)
-        rows = _rows(ADULT, folder, name, check)
-        cells, texts = _split_rows(where, rows, -1, len(_ADULT_COLUMNS) + 1)
+        rows, lines = _rows(ADULT, folder, name, check)
+        cells, texts = _split_rows(where, rows, lines, -1, len(_ADULT_COLUMNS) + 1)
         cells = [row[:_NOT_READ] + row[_NOT_READ + 1 :] for row in cells]
-        values.append(read_cells(columns, cells, where))
+        values.append(read_cells(columns, cells, where, lines))
         labels.append(np.array([text.rstrip(".") for text in texts]))
     (y, y_test), _ = class_numbers(str(folder), labels, names)
     return RawData("adult", values[0], y, names, 0, values[1], y_test, columns)
@@ -179,11 +183,11 @@ def load_breast_cancer(folders: Sequence[Path | str], *, check: bool = True) -> 
     folder = _folder(BREAST_CANCER, folders)
     (name,) = BREAST_CANCER.files
     where = str(folder / name)
-    rows = _rows(BREAST_CANCER, folder, name, check)
-    cells, texts = _split_rows(where, rows, 0, len(_BREAST_COLUMNS) + 1)
+    rows, lines = _rows(BREAST_CANCER, folder, name, check)
+    cells, texts = _split_rows(where, rows, lines, 0, len(_BREAST_COLUMNS) + 1)
     names = ("no-recurrence-events", "recurrence-events")
     (y,), _ = class_numbers(where, [np.array(texts)], names)
-    values = read_cells(_BREAST_COLUMNS, cells, where)
+    values = read_cells(_BREAST_COLUMNS, cells, where, lines)
     return RawData("breast-cancer", values, y, names, columns=_BREAST_COLUMNS)
 
 
@@ -194,9 +198,10 @@ def load_monk(number: int, folders: Sequence[Path | str], *, check: bool = True)
     values, labels = [], []
     for name in published.files:
         where = str(folder / name)
-        rows = [row[:-1] for row in _rows(published, folder, name, check, separator=None)]
-        cells, texts = _split_rows(where, rows, 0, len(_MONK_COLUMNS) + 1)
-        values.append(read_cells(_MONK_COLUMNS, cells, where))
+        rows, lines = _rows(published, folder, name, check, separator=None)
+        rows = [row[:-1] for row in rows]
+        cells, texts = _split_rows(where, rows, lines, 0, len(_MONK_COLUMNS) + 1)
+        values.append(read_cells(_MONK_COLUMNS, cells, where, lines))
         labels.append(np.array(texts))
     (y, y_test), names = class_numbers(str(folder), labels, ("0", "1"))
     return RawData(f"monk-{number}", values[0], y, names, 0, values[1], y_test, _MONK_COLUMNS)

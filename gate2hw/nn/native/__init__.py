@@ -38,12 +38,17 @@ __all__ = [
 
 KERNELS_VARIABLE: Final = "GATE2HW_KERNELS"
 _CHOICES: Final = ("auto", "c", "torch")
-_ABI: Final = 3
+_ABI: Final = 4
 """Equal to GATE2HW_ABI in kernels.h: a library built from older sources is not used."""
 
 
 _MAX_LEAVES: Final = 64
 _MAX_WINDOW: Final = 64
+_REFUSED: Final = {
+    1: "logic_tree: a leaf lies outside its field",
+    2: f"logic_tree: there must be kernels, of 2 to {_MAX_LEAVES} leaves each",
+}
+"""What the tree kernels mean by a number that is not 0."""
 
 
 class _Dense(ctypes.Structure):
@@ -168,29 +173,37 @@ def choose_set(name: str | None = None) -> None:
 
 
 def status() -> dict[str, str | None]:
-    """What `gate2hw doctor` shows: kernels (c or torch), instruction set, path, reason."""
+    """What `gate2hw doctor` shows: kernels (c or torch), instruction set, path, reason.
+
+    Where GATE2HW_KERNELS asks for what there is not, kernels is None and the reason says so.
+    """
+    try:
+        in_use = kernels_in_use()
+    except InputError as error:
+        return {"kernels": None, "set": None, "path": None, "reason": str(error)}
     library = _load()
     if isinstance(library, str):
         return {"kernels": "torch", "set": None, "path": None, "reason": library}
+    if in_use == "torch":
+        reason = f"{KERNELS_VARIABLE} is torch"
+        return {"kernels": "torch", "set": None, "path": str(library_path()), "reason": reason}
     name = library.gate2hw_set_name(-1).decode()
     return {"kernels": "c", "set": name, "path": str(library_path()), "reason": None}
 
 
 @dataclass(eq=False)
 class _Wiring:
-    """What is worked out once for a pair of index tensors, while both stay as they are."""
+    """What is worked out once for a pair of index tensors, while both stay as they are.
 
-    in1: weakref.ref[Tensor]
-    versions: tuple[int, int]
+    `known` are copies: torch counts no change through `.data` or memory shared with numpy.
+    """
+
+    known: tuple[Tensor, Tensor]
     n_signals: int
     readers: tuple[Tensor, Tensor] | None = field(default=None)
 
 
 _WIRINGS: dict[int, tuple[weakref.ref[Tensor], _Wiring]] = {}
-
-
-def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version
 
 
 def _expect(what: str, given: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -207,19 +220,18 @@ def _wiring(in0: Tensor, in1: Tensor, coefficients: Tensor, x: Tensor) -> _Wirin
     _expect("coefficients", coefficients, (n_gates, 4), x.dtype)
     _expect("first inputs", in0, (n_gates,), torch.int64)
     _expect("second inputs", in1, (n_gates,), torch.int64)
-    key, versions = id(in0), (_version(in0), _version(in1))
-    known = _WIRINGS.get(key)
-    if known is not None and known[0]() is in0:
-        wiring = known[1]
-        if wiring.in1() is in1 and (wiring.versions, wiring.n_signals) == (versions, n_signals):
-            return wiring
+    key = id(in0)
+    entry = _WIRINGS.get(key)
+    if entry is not None and entry[0]() is in0 and entry[1].n_signals == n_signals:
+        known0, known1 = entry[1].known
+        if torch.equal(known0, in0) and torch.equal(known1, in1):
+            return entry[1]
     if len(in0) and not (
         int(torch.minimum(in0, in1).min()) >= 0 and int(torch.maximum(in0, in1).max()) < n_signals
     ):
         raise InputError(f"wiring points outside the input of {n_signals} signals")
-    wiring = _Wiring(weakref.ref(in1), versions, n_signals)
-    if -1 not in versions:
-        _WIRINGS[key] = (weakref.ref(in0, lambda _: _WIRINGS.pop(key, None)), wiring)
+    wiring = _Wiring((in0.clone(), in1.clone()), n_signals)
+    _WIRINGS[key] = (weakref.ref(in0, lambda _: _WIRINGS.pop(key, None)), wiring)
     return wiring
 
 
@@ -270,7 +282,9 @@ def dense_backward(
         grad_coefficients=grad_coefficients.data_ptr(),
     )
     grad_x = x.new_empty(0)
-    if need_x:
+    if need_x and len(coefficients) == 0:
+        grad_x = torch.zeros_like(x)
+    elif need_x:
         reader_ptr, reader = _readers(wiring, in0, in1)
         grad_x = torch.empty_like(x)
         given.grad_x = grad_x.data_ptr()
@@ -375,5 +389,6 @@ def tree_backward(
 
 def call(name: str, given: ctypes.Structure, x: Tensor, threads: int) -> None:
     function = getattr(_library(), f"gate2hw_{name}")
-    if function(_is_double(x), ctypes.byref(given), threads):
-        raise InputError("logic_tree: a leaf lies outside its field")
+    refused = function(_is_double(x), ctypes.byref(given), threads)
+    if refused:
+        raise InputError(_REFUSED[refused])

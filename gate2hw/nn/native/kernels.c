@@ -264,6 +264,8 @@ static int run_tree(int is_double, const struct tree *t, int n_threads, int is_b
     const struct kernels *k = &sets[chosen_set][is_double];
     const int64_t n_signals = t->channels * t->height * t->width;
     struct tree_job job = {t, is_backward ? k->tree_gather : k->tree_rows, t->n_kernels, 0, 0};
+    if (t->n_kernels < 1 || t->depth < 1 || t->depth > MAX_DEPTH)
+        return 2;
     if (!are_leaves_inside(t))
         return 1;
     job.n_groups = t->batch / gate2hw_group(is_double);
@@ -280,7 +282,7 @@ static int run_tree(int is_double, const struct tree *t, int n_threads, int is_b
     return 0;
 }
 
-/* 0, or 1 where a leaf lies outside its field. */
+/* 0, or 1 where a leaf lies outside its field, 2 where there are no kernels, or of other depths. */
 EXPORT int gate2hw_tree_forward(int is_double, const struct tree *t, int n_threads)
 {
     advise(t->out, t->n_kernels * t->pooled[0] * t->pooled[1] * t->batch * element_bytes(is_double));
@@ -290,8 +292,9 @@ EXPORT int gate2hw_tree_forward(int is_double, const struct tree *t, int n_threa
 EXPORT int gate2hw_tree_backward(int is_double, const struct tree *t, int n_threads)
 {
     advise(t->grad_x, t->channels * t->height * t->width * t->batch * element_bytes(is_double));
-    if (run_tree(is_double, t, n_threads, 1))
-        return 1;
+    int refused = run_tree(is_double, t, n_threads, 1);
+    if (refused)
+        return refused;
     sets[chosen_set][is_double].tree_sum(t, t->batch / gate2hw_group(is_double));
     return 0;
 }

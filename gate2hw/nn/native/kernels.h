@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define GATE2HW_ABI 3 /* raised with each change of what the library is called with */
+#define GATE2HW_ABI 4 /* raised with each change of what the library is called with */
 
 struct dense {
     int64_t n_signals, n_gates, batch;

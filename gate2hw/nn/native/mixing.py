@@ -38,9 +38,9 @@ class _Mix(ctypes.Structure):
 
 @dataclass(eq=False)
 class _Places:
-    """What is worked out once for a tensor of places, while it stays as it is."""
+    """What is worked out once for a tensor of places, while it equals the copy `known`."""
 
-    version: int
+    known: Tensor
     n_signals: int
     readers: tuple[Tensor, Tensor] | None = field(default=None)
 
@@ -50,19 +50,18 @@ _KNOWN: dict[int, tuple[weakref.ref[Tensor], _Places]] = {}
 
 def _known(places: Tensor, n_signals: int) -> _Places:
     """The checked `places`, kept as long as the tensor lives."""
-    key, version = id(places), -1 if places.is_inference() else places._version
+    key = id(places)
     entry = _KNOWN.get(key)
     if entry is not None and entry[0]() is places:
         known = entry[1]
-        if (known.version, known.n_signals) == (version, n_signals):
+        if known.n_signals == n_signals and torch.equal(known.known, places):
             return known
     if places.numel():
         low, high = (int(v) for v in torch.aminmax(places))
         if low < 0 or high >= n_signals:
             raise InputError(f"candidates point outside the input of {n_signals} signals")
-    known = _Places(version, n_signals)
-    if version != -1:
-        _KNOWN[key] = (weakref.ref(places, lambda _: _KNOWN.pop(key, None)), known)
+    known = _Places(places.clone(), n_signals)
+    _KNOWN[key] = (weakref.ref(places, lambda _: _KNOWN.pop(key, None)), known)
     return known
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gate2hw.errors import InputError
+from gate2hw.errors import InputError, ToolFailedError, ToolTimeoutError
 from gate2hw.ir.care import CareSet
 from gate2hw.ir.netlist import Netlist
 from gate2hw.passes.proof.proof_window import side_by_side
@@ -19,12 +19,15 @@ from gate2hw.passes.proof.sat_pairs import swept_outputs
 __all__ = ["located"]
 
 
-def located(net: Netlist, other: Netlist, *, care: CareSet) -> npt.NDArray[np.int64] | None:
+def located(
+    net: Netlist, other: Netlist, *, care: CareSet, timeout_s: float
+) -> npt.NDArray[np.int64] | None:
     """(O,) int64 literals of `other` that compute the outputs of `net`; None if one is missing.
 
     Each is an output of `other`, maybe complemented, that ABC proves equal to that of `net` (on
-    legal codes with care "thermometer"). Raises InputError for another number of inputs, ToolError
-    where ABC is missing or fails.
+    legal codes with care "thermometer"); None too where ABC fails or does not end in `timeout_s`
+    seconds, as nothing depends on a start. Raises InputError for another number of inputs,
+    ToolMissingError where there is no ABC.
     """
     if other.n_inputs != net.n_inputs:
         raise InputError(
@@ -34,7 +37,12 @@ def located(net: Netlist, other: Netlist, *, care: CareSet) -> npt.NDArray[np.in
     ours, place = np.unique(net.outputs >> 1, return_inverse=True)
     shifted = np.where(ours < net.first_gate, ours, ours + other.n_gates)
     joint = side_by_side(other, net, 2 * np.concatenate([theirs, shifted]))
-    swept = swept_outputs(joint.with_(encoder=net.encoder), care=care)
+    if timeout_s <= 0:
+        return None
+    try:
+        swept = swept_outputs(joint.with_(encoder=net.encoder), care=care, timeout_s=timeout_s)
+    except (ToolTimeoutError, ToolFailedError):
+        return None
     swept_theirs, swept_ours = np.split(swept, [len(theirs)])
     number, first = np.unique(swept_theirs >> 1, return_index=True)
     at = np.minimum(np.searchsorted(number, swept_ours >> 1), len(number) - 1)

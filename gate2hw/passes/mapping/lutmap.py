@@ -42,6 +42,8 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 
 MIN_K, MAX_K = 3, 6
 _EFFORT_GATES: Final = (30_000, 15_000, 4_000)
+LOCATING: Final = 0.5
+"""Share of the time, at most, for finding the outputs among those of the starts."""
 PROBE_SLACK: Final = 1.01
 """A start whose probe takes more LUTs than this times the least of those before is given up."""
 _N_THREADS: Final = 2
@@ -142,8 +144,12 @@ def _starts(net: Netlist, options: _Options) -> list[_Start]:
     """The structures to start from, the netlist itself last; the same one not twice."""
     others = options.starts if options.effort and net.n_gates <= FAST_GATES else ()
     found: dict[str, _Start] = {}
+    # half of the time is for mapping, whatever comes of the starts
+    share_s = LOCATING * (options.deadline - time.monotonic()) / max(1, len(others))
     for number, other in enumerate(others, start=1):
-        wanted = located(net, other, care=options.care) if other.n_gates <= FAST_GATES else None
+        if other.n_gates > FAST_GATES:
+            continue
+        wanted = located(net, other, care=options.care, timeout_s=share_s)
         if wanted is not None:
             start = _Start.of(number, other, wanted, options.care)
             found[start.gates.content_digest()] = start

@@ -19,6 +19,7 @@ from torch import Tensor
 from gate2hw.errors import InputError
 from gate2hw.nn import kernels, triton_dense, triton_tree
 from gate2hw.nn.kernels import TreeGeometry
+from gate2hw.nn.readers import sorted_readers
 
 __all__ = ["DEEPEST", "dense_backward", "dense_forward", "tree_backward", "tree_forward"]
 
@@ -67,19 +68,12 @@ def _check_wiring(in0: Tensor, in1: Tensor, n_signals: int) -> None:
         raise InputError(f"wiring points outside the input of {n_signals} signals")
 
 
-def _sorted_readers(signals: Tensor, n_signals: int) -> tuple[Tensor, Tensor]:
-    """(n_signals + 1,) int32 bounds and the (R,) int64 order that sorts (R,) `signals`."""
-    ends = torch.bincount(signals, minlength=n_signals).cumsum(0)
-    bounds = torch.cat([ends.new_zeros(1), ends]).to(torch.int32)
-    return bounds, torch.argsort(signals, stable=True)
-
-
 def _dense_readers(in0: Tensor, in1: Tensor, n_signals: int) -> tuple[Tensor, Tensor, Tensor]:
     """Who reads each signal: bounds, slots and other signals; see the program `dense_backward`."""
     signals, others = (torch.stack(pair, 1).flatten() for pair in ((in0, in1), (in1, in0)))
-    bounds, order = _sorted_readers(signals, n_signals)
+    bounds, order = sorted_readers(signals, n_signals)
     slots = (order // 2) * 4 + 1 + order % 2
-    return bounds, slots.to(torch.int32), others[order].to(torch.int32)
+    return bounds.to(torch.int32), slots.to(torch.int32), others[order].to(torch.int32)
 
 
 def _check_leaves(leaves: Tensor, channels: int, rows: int, columns: int) -> None:
@@ -92,8 +86,10 @@ def _check_leaves(leaves: Tensor, channels: int, rows: int, columns: int) -> Non
 def _tree_readers(leaves: Tensor, first: int, end: int, channels: int) -> tuple[Tensor, Tensor]:
     """Who of the kernels first .. end reads each channel; see the program `tree_gather`."""
     own = leaves[first:end].reshape(-1, 3)
-    bounds, order = _sorted_readers(own[:, 0].long(), channels)
-    return bounds, torch.cat([order[:, None].to(torch.int32), own[order, 1:]], 1).contiguous()
+    bounds, order = sorted_readers(own[:, 0].long(), channels)
+    return bounds.to(torch.int32), torch.cat(
+        [order[:, None].to(torch.int32), own[order, 1:]], 1
+    ).contiguous()
 
 
 def _lanes(batch: int) -> int:

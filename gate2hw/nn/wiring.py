@@ -30,6 +30,12 @@ def balanced_slots(n_slots: int, n_signals: int, rng: np.random.Generator) -> np
     return np.concatenate(rounds)[:n_slots].astype(np.int64)
 
 
+def _check_two(n_signals: int) -> None:
+    """Raise InputError where there are fewer signals than a gate reads."""
+    if n_signals < 2:
+        raise InputError(f"a gate reads two different signals, but there is only {n_signals}")
+
+
 def _repair(pairs: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
     """Exchange second inputs, in place, until no row of `pairs` (N, 2) reads one signal twice."""
     n_pairs = len(pairs)
@@ -46,8 +52,7 @@ def balanced_pairs(n_gates: int, n_signals: int, rng: np.random.Generator) -> np
 
     Raises InputError if there are fewer than two signals.
     """
-    if n_signals < 2:
-        raise InputError(f"a gate reads two different signals, but there is only {n_signals}")
+    _check_two(n_signals)
     pairs = balanced_slots(2 * n_gates, n_signals, rng).reshape(2, n_gates).T.copy()
     _repair(pairs, rng)
     clash = pairs[:, 0] == pairs[:, 1]
@@ -96,8 +101,7 @@ def random_pairs(n_gates: int, n_signals: int, rng: np.random.Generator) -> npt.
 
     Raises InputError if there are fewer than two signals.
     """
-    if n_signals < 2:
-        raise InputError(f"a gate reads two different signals, but there is only {n_signals}")
+    _check_two(n_signals)
     first = rng.integers(0, n_signals, n_gates)
     second = (first + rng.integers(1, n_signals, n_gates)) % n_signals
     return np.stack([first, second], 1)
@@ -141,8 +145,7 @@ def local_pairs(
         )
     n_channels, height, width = input_shape
     n_signals = n_channels * height * width
-    if n_signals < 2:
-        raise InputError(f"a gate reads two different signals, but there is only {n_signals}")
+    _check_two(n_signals)
     first = balanced_slots(n_gates, n_signals, rng)
     _, row, column = np.unravel_index(first, input_shape)
     second = first.copy()

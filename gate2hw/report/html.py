@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-from importlib import resources
-from typing import TYPE_CHECKING, Any
-
-from jinja2 import BaseLoader, Environment, StrictUndefined
+from typing import TYPE_CHECKING
 
 from gate2hw.report.chain import (
     MARKS,
@@ -21,6 +18,7 @@ from gate2hw.report.chain import (
 )
 from gate2hw.report.numerals import count, number, percent, si
 from gate2hw.report.schema import FittedTarget, Report
+from gate2hw.report.templates import page_template
 
 if TYPE_CHECKING:
     from gate2hw.report.style import Plot
@@ -83,26 +81,6 @@ def _target_plots(fitted: dict[str, FittedTarget]) -> list[Plot]:
     return found
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=BaseLoader(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters: dict[str, Any] = {
-        "count": count,
-        "number": number,
-        "percent": percent,
-        "si": si,
-        "data_uri": _data_uri,
-        "clock_text": clock_text,
-    }
-    environment.filters.update(filters)
-    return environment
-
-
 def render_html(report: Report) -> str:
     """The page of a checked report; the same report gives the same page.
 
@@ -111,8 +89,15 @@ def render_html(report: Report) -> str:
     lines = check_lines(report)
     status, sentence = verdict(lines)
     fitted = {name: target for name, target in report["targets"].items() if target["fits"]}
-    template = resources.files("gate2hw.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    page = _environment().from_string(template)
+    page = page_template(
+        TEMPLATE,
+        count=count,
+        number=number,
+        percent=percent,
+        si=si,
+        data_uri=_data_uri,
+        clock_text=clock_text,
+    )
     return page.render(
         report=report,
         model=report["model"],

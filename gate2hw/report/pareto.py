@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from importlib import resources
 from typing import Any, TypedDict
 
-from jinja2 import BaseLoader, Environment, StrictUndefined
 from matplotlib.ticker import PercentFormatter
 
 from gate2hw.report.numerals import count, percent
 from gate2hw.report.style import INK, Plot, count_axis, new_figure, styled, svg_text
+from gate2hw.report.templates import page_template
 
 __all__ = ["Sweep", "SweepPoint", "front_plot", "points_csv", "render_sweep"]
 
@@ -149,18 +148,9 @@ def render_sweep(sweep: Sweep) -> str:
 
     Every text is escaped; the same sweep gives the same page.
     """
-    environment = Environment(
-        loader=BaseLoader(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({"count": count, "percent": percent})
-    template = resources.files("gate2hw.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
     points = sweep["points"]
     names = list(dict.fromkeys(name for point in points for name in point["settings"]))
-    return environment.from_string(template).render(
+    return page_template(TEMPLATE, count=count, percent=percent).render(
         sweep=sweep,
         front=[point for point in points if point["on_front"]],
         points=points,

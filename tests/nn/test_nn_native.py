@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gate2hw.errors import InputError
-from gate2hw.nn import kernels, native, ops
+from gate2hw.nn import kernels, native, ops, readers
 from gate2hw.nn.kernels import TreeGeometry
 
 is_built = not isinstance(native._load(), str)
@@ -156,10 +156,10 @@ def test_wiring_outside_the_input_is_refused_and_changed_wiring_noticed() -> Non
     in1[2] = 5
     with pytest.raises(InputError, match="outside the input of 5"):
         native.dense_forward(x, c, in0, in1)
-    assert id(in0) in native._WIRINGS
+    assert id(in0) in readers.KNOWN
     key = id(in0)
     del in0
-    assert key not in native._WIRINGS
+    assert key not in readers.KNOWN
 
 
 def test_leaves_outside_their_field_are_refused() -> None:

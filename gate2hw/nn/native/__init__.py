@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import weakref
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -22,6 +20,7 @@ from torch import Tensor
 from gate2hw.errors import InputError, nearest
 from gate2hw.nn import kernels
 from gate2hw.nn.kernels import TreeGeometry
+from gate2hw.nn.readers import Wiring, known_wiring
 
 __all__ = [
     "KERNELS_VARIABLE",
@@ -191,21 +190,6 @@ def status() -> dict[str, str | None]:
     return {"kernels": "c", "set": name, "path": str(library_path()), "reason": None}
 
 
-@dataclass(eq=False)
-class _Wiring:
-    """What is worked out once for a pair of index tensors, while both stay as they are.
-
-    `known` are copies: torch counts no change through `.data` or memory shared with numpy.
-    """
-
-    known: tuple[Tensor, Tensor]
-    n_signals: int
-    readers: tuple[Tensor, Tensor] | None = field(default=None)
-
-
-_WIRINGS: dict[int, tuple[weakref.ref[Tensor], _Wiring]] = {}
-
-
 def _expect(what: str, given: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     """C reads memory as it is told: refuse what is not as the arguments say."""
     if tuple(given.shape) != shape or given.dtype != dtype:
@@ -214,51 +198,28 @@ def _expect(what: str, given: Tensor, shape: tuple[int, ...], dtype: torch.dtype
         )
 
 
-def _wiring(in0: Tensor, in1: Tensor, coefficients: Tensor, x: Tensor) -> _Wiring:
-    """The checked wiring of (n,) int64 `in0` and `in1`, kept as long as `in0` lives."""
+def _dense(x: Tensor, coefficients: Tensor, in0: Tensor, in1: Tensor) -> tuple[_Dense, Wiring]:
     n_signals, n_gates = len(x), len(coefficients)
     _expect("coefficients", coefficients, (n_gates, 4), x.dtype)
     _expect("first inputs", in0, (n_gates,), torch.int64)
     _expect("second inputs", in1, (n_gates,), torch.int64)
-    key = id(in0)
-    entry = _WIRINGS.get(key)
-    if entry is not None and entry[0]() is in0 and entry[1].n_signals == n_signals:
-        known0, known1 = entry[1].known
-        if torch.equal(known0, in0) and torch.equal(known1, in1):
-            return entry[1]
-    if len(in0) and not (
-        int(torch.minimum(in0, in1).min()) >= 0 and int(torch.maximum(in0, in1).max()) < n_signals
-    ):
-        raise InputError(f"wiring points outside the input of {n_signals} signals")
-    wiring = _Wiring((in0.clone(), in1.clone()), n_signals)
-    _WIRINGS[key] = (weakref.ref(in0, lambda _: _WIRINGS.pop(key, None)), wiring)
-    return wiring
-
-
-def _readers(wiring: _Wiring, in0: Tensor, in1: Tensor) -> tuple[Tensor, Tensor]:
-    """Who reads each signal: (n_signals + 1,) bounds, (2n,) int64 2 * gate + input; by signal."""
-    if wiring.readers is None:
-        signals = torch.stack([in0, in1], 1).flatten()
-        ends = torch.bincount(signals, minlength=wiring.n_signals).cumsum(0)
-        readers = torch.argsort(signals, stable=True)
-        wiring.readers = (torch.cat([ends.new_zeros(1), ends]), readers)
-    return wiring.readers
-
-
-def dense_forward(x: Tensor, coefficients: Tensor, in0: Tensor, in1: Tensor) -> Tensor:
-    """See `kernels.dense_forward`; contiguous tensors of float32 or float64."""
-    _wiring(in0, in1, coefficients, x)
-    out = x.new_empty(len(coefficients), x.shape[1])
     given = _Dense(
-        n_signals=len(x),
-        n_gates=len(coefficients),
+        n_signals=n_signals,
+        n_gates=n_gates,
         batch=x.shape[1],
         x=x.data_ptr(),
         coefficients=coefficients.data_ptr(),
         in0=in0.data_ptr(),
         in1=in1.data_ptr(),
-        out=out.data_ptr(),
     )
+    return given, known_wiring("wiring points", (in0, in1), n_signals)
+
+
+def dense_forward(x: Tensor, coefficients: Tensor, in0: Tensor, in1: Tensor) -> Tensor:
+    """See `kernels.dense_forward`; contiguous tensors of float32 or float64."""
+    given, _ = _dense(x, coefficients, in0, in1)
+    out = x.new_empty(len(coefficients), x.shape[1])
+    given.out = out.data_ptr()
     call("dense_forward", given, x, torch.get_num_threads())
     return out
 
@@ -267,25 +228,14 @@ def dense_backward(
     grad: Tensor, x: Tensor, coefficients: Tensor, in0: Tensor, in1: Tensor, need_x: bool
 ) -> tuple[Tensor, Tensor]:
     """See `kernels.dense_backward`; contiguous tensors of float32 or float64."""
-    wiring = _wiring(in0, in1, coefficients, x)
+    given, wiring = _dense(x, coefficients, in0, in1)
     _expect("gradients", grad, (len(coefficients), x.shape[1]), x.dtype)
-    grad_coefficients = torch.empty_like(coefficients)
-    given = _Dense(
-        n_signals=len(x),
-        n_gates=len(coefficients),
-        batch=x.shape[1],
-        x=x.data_ptr(),
-        coefficients=coefficients.data_ptr(),
-        in0=in0.data_ptr(),
-        in1=in1.data_ptr(),
-        grad=grad.data_ptr(),
-        grad_coefficients=grad_coefficients.data_ptr(),
-    )
-    grad_x = x.new_empty(0)
+    grad_coefficients, grad_x = torch.empty_like(coefficients), x.new_empty(0)
+    given.grad, given.grad_coefficients = grad.data_ptr(), grad_coefficients.data_ptr()
     if need_x and len(coefficients) == 0:
         grad_x = torch.zeros_like(x)
     elif need_x:
-        reader_ptr, reader = _readers(wiring, in0, in1)
+        reader_ptr, reader = wiring.readers  # 2 * gate + input
         grad_x = torch.empty_like(x)
         given.grad_x = grad_x.data_ptr()
         given.reader_ptr, given.reader = reader_ptr.data_ptr(), reader.data_ptr()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from gate2hw.errors import InputError
 from gate2hw.nn import native
+from gate2hw.nn.readers import Wiring, known_wiring
 
 __all__ = ["mix_backward", "mix_forward"]
 
@@ -36,46 +35,7 @@ class _Mix(ctypes.Structure):
     )
 
 
-@dataclass(eq=False)
-class _Places:
-    """What is worked out once for a tensor of places, while it equals the copy `known`."""
-
-    known: Tensor
-    n_signals: int
-    readers: tuple[Tensor, Tensor] | None = field(default=None)
-
-
-_KNOWN: dict[int, tuple[weakref.ref[Tensor], _Places]] = {}
-
-
-def _known(places: Tensor, n_signals: int) -> _Places:
-    """The checked `places`, kept as long as the tensor lives."""
-    key = id(places)
-    entry = _KNOWN.get(key)
-    if entry is not None and entry[0]() is places:
-        known = entry[1]
-        if known.n_signals == n_signals and torch.equal(known.known, places):
-            return known
-    if places.numel():
-        low, high = (int(v) for v in torch.aminmax(places))
-        if low < 0 or high >= n_signals:
-            raise InputError(f"candidates point outside the input of {n_signals} signals")
-    known = _Places(places.clone(), n_signals)
-    _KNOWN[key] = (weakref.ref(places, lambda _: _KNOWN.pop(key, None)), known)
-    return known
-
-
-def _readers(known: _Places, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Which places are each signal: (n_signals + 1,) bounds, and the places, by signal."""
-    if known.readers is None:
-        signals = places.flatten()
-        ends = torch.bincount(signals, minlength=known.n_signals).cumsum(0)
-        readers = torch.argsort(signals, stable=True)
-        known.readers = (torch.cat([ends.new_zeros(1), ends]), readers)
-    return known.readers
-
-
-def _mix(x: Tensor, shares: Tensor, places: Tensor) -> tuple[_Mix, _Places]:
+def _mix(x: Tensor, shares: Tensor, places: Tensor) -> tuple[_Mix, Wiring]:
     n_inputs, n_candidates = shares.shape
     n_rows = len(places)
     if (
@@ -98,7 +58,7 @@ def _mix(x: Tensor, shares: Tensor, places: Tensor) -> tuple[_Mix, _Places]:
         shares=shares.data_ptr(),
         places=places.data_ptr(),
     )
-    return given, _known(places, len(x))
+    return given, known_wiring("candidates point", (places,), len(x))
 
 
 def mix_forward(x: Tensor, shares: Tensor, places: Tensor) -> Tensor:
@@ -114,13 +74,13 @@ def mix_backward(
     grad: Tensor, x: Tensor, shares: Tensor, places: Tensor, need_x: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients of `x` (empty where not needed) and `shares`; contiguous tensors."""
-    given, known = _mix(x, shares, places)
+    given, wiring = _mix(x, shares, places)
     if grad.shape != (len(places), x.shape[1]) or grad.dtype != x.dtype:
         raise InputError(f"gradients are {grad.dtype} of shape {tuple(grad.shape)}")
     grad_shares, grad_x = torch.empty_like(shares), x.new_empty(0)
     given.grad, given.grad_shares = grad.data_ptr(), grad_shares.data_ptr()
     if need_x:
-        reader_ptr, reader = _readers(known, places)
+        reader_ptr, reader = wiring.readers
         grad_x = torch.empty_like(x)
         given.grad_x = grad_x.data_ptr()
         given.reader_ptr, given.reader = reader_ptr.data_ptr(), reader.data_ptr()

@@ -14,7 +14,7 @@ PEER_PYTHON ?= python3.12
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.installed: pyproject.toml constraints.txt $(wildcard gate2hw/nn/native/*.[ch])
+$(VENV)/.installed: pyproject.toml constraints.txt $(wildcard gate2hw/*/native/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "gate2hw needs Python 3.11 to 3.13; run: make PYTHON=python3.12 ..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
@@ -64,11 +64,17 @@ doctor: setup  ## which tools are there, and how to get the others
 bench: setup  ## compile speed from 10^4 gates to CIFAR G (77 million)
 	$(BIN)/python benchmarks/compile.py
 
-peers: build/peers/torchlogix/.installed  ## the programs that benchmarks compare with (Python 3.12+)
+peers: build/peers/torchlogix/.installed build/peers/difflogic/.installed  ## the programs that benchmarks compare with (Python 3.12+)
 
 build/peers/torchlogix/.installed:
 	$(PEER_PYTHON) -m venv build/peers/torchlogix
 	build/peers/torchlogix/bin/python -m pip install --quiet torch==2.13.0 torchlogix==0.2.2
+	@touch $@
+
+build/peers/difflogic/.installed: benchmarks/peers/difflogic_install.py
+	$(PYTHON) -m venv build/peers/difflogic
+	build/peers/difflogic/bin/python -m pip install --quiet torch==2.13.0 numpy setuptools wheel
+	build/peers/difflogic/bin/python $<
 	@touch $@
 
 wheel: setup  ## build the wheel into dist/

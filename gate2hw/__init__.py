@@ -2,8 +2,8 @@
 
 Every command of the command line is one call with the same name: `gate2hw.train`,
 `gate2hw.compile`, `gate2hw.verify`, `gate2hw.synth`, `gate2hw.targets`, `gate2hw.report`,
-`gate2hw.info`, `gate2hw.demo`, `gate2hw.doctor`. They are loaded when first used: importing
-gate2hw imports neither torch nor amaranth.
+`gate2hw.predict`, `gate2hw.bench`, `gate2hw.info`, `gate2hw.demo`, `gate2hw.doctor`. They are
+loaded when first used: importing gate2hw imports neither torch nor amaranth.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "bench",
     "compile",
     "demo",
     "doctor",
     "info",
+    "predict",
     "report",
     "synth",
     "targets",
@@ -28,7 +30,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from gate2hw.flow import compile, demo, doctor, info, report, synth, targets, train, verify
+    from gate2hw.flow import (
+        bench,
+        compile,
+        demo,
+        doctor,
+        info,
+        predict,
+        report,
+        synth,
+        targets,
+        train,
+        verify,
+    )
 
 
 class _Package(ModuleType):

@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from gate2hw import flow
-from gate2hw.cli import netlists, sweep
+from gate2hw.cli import export, netlists, predict, sweep
 from gate2hw.cli.console import Terminal
 
 __all__ = ["COMMANDS"]
@@ -233,4 +233,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
     "doctor": _doctor,
     **netlists.COMMANDS,
     **sweep.COMMANDS,
+    **export.COMMANDS,
+    **predict.COMMANDS,
 }

@@ -6,7 +6,7 @@ import argparse
 from typing import TypeAlias
 
 from gate2hw import __version__
-from gate2hw.cli import netlists, sweep
+from gate2hw.cli import export, netlists, predict, sweep
 from gate2hw.cli.values import fraction, mhz
 
 __all__ = ["make_parser"]
@@ -197,4 +197,6 @@ def make_parser() -> argparse.ArgumentParser:
         add(sub, common)
     netlists.add_parsers(sub, common)
     sweep.add_parsers(sub, common)
+    export.add_parsers(sub, common)
+    predict.add_parsers(sub, common)
     return parser

@@ -6,11 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gate2hw.flow.benching import bench
     from gate2hw.flow.compiling import compile
     from gate2hw.flow.converting import convert, opt
     from gate2hw.flow.demonstration import demo
+    from gate2hw.flow.exporting import export
     from gate2hw.flow.importing import import_model
     from gate2hw.flow.information import doctor, info, targets
+    from gate2hw.flow.predicting import predict
     from gate2hw.flow.reporting import report
     from gate2hw.flow.sweeping import sweep
     from gate2hw.flow.synthesis import synth
@@ -18,13 +21,16 @@ if TYPE_CHECKING:
     from gate2hw.flow.verifying import verify
 
 __all__ = [
+    "bench",
     "compile",
     "convert",
     "demo",
     "doctor",
+    "export",
     "import_model",
     "info",
     "opt",
+    "predict",
     "report",
     "sweep",
     "synth",
@@ -34,13 +40,16 @@ __all__ = [
 ]
 
 _HOME = {
+    "bench": "benching",
     "compile": "compiling",
     "convert": "converting",
     "demo": "demonstration",
     "doctor": "information",
+    "export": "exporting",
     "import_model": "importing",
     "info": "information",
     "opt": "converting",
+    "predict": "predicting",
     "report": "reporting",
     "sweep": "sweeping",
     "synth": "synthesis",

@@ -1,8 +1,8 @@
 """Rows of a table as the numbers that a model reads: columns of numbers, and of categories.
 
 A network of tabular data keeps its columns in the model file, ``info["columns"]``, so that raw
-rows (texts, as in a .csv) can be fed to it later without the data it was trained on: from Python,
-by `columns_from_json`, `read_cells` and `expand`; no command reads rows.
+rows (texts, as in a .csv) can be fed to it later without the data it was trained on, as
+`gate2hw predict` does: by `columns_from_json`, `read_cells` and `expand`.
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ def apply_schedule(model: nn.Module, recipe: Recipe, step: int) -> None:
     for module in model.modules():
         if isinstance(module, GateWeights):
             module.temperature = anneal(gates.temperature, gates.temperature_end, share)
+            is_hard = gates.harden_at < 1 and share >= gates.harden_at
+            module.estimator = "straight-through" if is_hard else gates.estimator
         elif isinstance(module, LearnedWiring):
             module.temperature = anneal(wiring.temperature, wiring.temperature_end, share)
         elif isinstance(module, SelectsInputs):

@@ -56,7 +56,8 @@ class ThermometerSpec:
 class GatesSpec:
     """How gates are parametrised, started and relaxed; see `GateWeights`.
 
-    The temperature goes from `temperature` to `temperature_end` (0: stays) in equal ratios.
+    The temperature goes from `temperature` to `temperature_end` (0: stays) in equal ratios. From
+    the share `harden_at` of the steps on, gates compute hard, as with ``straight-through``.
     """
 
     parametrisation: Parametrisation = "inputwise"
@@ -64,6 +65,7 @@ class GatesSpec:
     estimator: Estimator = "soft"
     temperature: float = number(1.0, 0.01, 100)
     temperature_end: float = number(0.0, 0, 100)
+    harden_at: float = number(1.0, 0, 1, open_low=True)
 
 
 @dataclass(frozen=True)

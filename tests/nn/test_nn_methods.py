@@ -95,6 +95,7 @@ def _slow(*overrides: str) -> ParameterSet:
         ("gates.estimator=gumbel", "gates.parametrisation=softmax16"),
         _slow("gates.estimator=gumbel", "gates.parametrisation=walsh", "gates.residual=0.99"),
         _slow("gates.temperature=2", "gates.temperature_end=0.5"),
+        ("gates.harden_at=0.5",),
         _slow("layers.0.wiring=random", "layers.1.wiring=random"),
         _slow("layers.0.wiring=local", "layers.1.wiring=local", "layers.1.reach=2"),
         ("layers.0.wiring=top-k", "layers.1.wiring=top-k"),
@@ -213,6 +214,18 @@ def test_schedules_reach_the_model(folder) -> None:
         assert got[2] == expected[2]
         if expected[0] is not None:
             assert got[:2] == pytest.approx(expected[:2])
+
+
+@pytest.mark.parametrize(("share", "wanted"), [("0.5", "straight-through"), ("1", "gumbel")])
+def test_gates_harden_at_their_share_of_the_steps(folder, share, wanted) -> None:
+    recipe = _recipe(folder, "gates.estimator=gumbel", f"gates.harden_at={share}")
+    data = load_recipe_data(recipe, None)
+    model = build_model(recipe, make_thermometer(data, recipe.thermometer), data.n_classes)
+    found = []
+    for step in (29, 30, 60, 29):
+        apply_schedule(model, recipe, step)
+        found.append(model.dense1.gates.estimator)
+    assert found == ["gumbel", wanted, wanted, "gumbel"]
 
 
 def test_thresholds_and_wiring_have_rates_of_their_own(folder) -> None:

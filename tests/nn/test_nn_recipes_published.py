@@ -6,7 +6,7 @@ import pytest
 from gate2hw.nn.encoding import Thermometer
 from gate2hw.nn.layers import GroupSum, LogicConv2d, LogicDense, OrPool2d
 from gate2hw.nn.model import LogicModel, build_model
-from gate2hw.nn.recipe import load_recipe
+from gate2hw.nn.recipe import load_recipe, recipes
 
 # (k, channels, rows, tau, learning rate, weight decay, batch): the table of arXiv 2411.04732
 _PUBLISHED = {
@@ -91,3 +91,21 @@ def test_cifar_m_has_the_published_gates() -> None:
 def test_recipes_are_named_after_their_data(name: str) -> None:
     recipe = load_recipe(name)
     assert (recipe.data.source, recipe.seed) == (name, 0)
+
+
+_SHAPES = {
+    "mnist": (1, 28, 28),
+    "fashion-mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+    "digits": (1, 8, 8),
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(recipes()) - {"cifar-m"}))
+def test_every_shipped_recipe_builds_a_model(name: str) -> None:
+    recipe = load_recipe(name)
+    shape = _SHAPES.get(recipe.data.source, (17,))
+    n_thresholds = len(recipe.thermometer.thresholds) or recipe.thermometer.n_thresholds
+    thresholds = np.tile(1.0 + np.arange(n_thresholds), (shape[0], 1))
+    model = build_model(recipe, Thermometer(thresholds, shape, 255), 10)
+    assert model.group_sum.n_outputs % 10 == 0

@@ -1,0 +1,1 @@
+"""The engine in C, and the library that is built of it."""

@@ -24,8 +24,9 @@ the processor's last level; those of `large` are ten times as many. Times are me
 ratios are taken in each round and come with their least and greatest; processor time stands beside
 the wall clock.
 
-The floor: a plain read of the images, and of as many bytes as gates and head have operands, at the
-speeds of a read of the images and of one megabyte over and over, measured in the same rounds.
+The floor is a plain read of the images, measured in the same rounds. What the operands of all gates
+are loaded with, in bytes a second, stands beside a plain read of what the first-level cache holds;
+that is no bound, a processor may load more in a cycle than such a read asks for.
 """
 
 from __future__ import annotations

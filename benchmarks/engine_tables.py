@@ -27,16 +27,10 @@ def wall(row: Row, way: str, clock: str = "wall_s") -> float:
     return float("nan") if times is None else float(times[clock]["median"])
 
 
-def floor_s(row: Row) -> dict[str, float]:
-    """Least seconds an image, of reading it and of the operands of gates and head."""
+def floor_s(row: Row) -> float | None:
+    """Seconds to read an image once, plainly; None without the kernels in C."""
     counts = row["contestants"]["gate2hw"].get("counts")
-    if counts is None:
-        return {}
-    operand_bytes = (counts["n_operands"] + counts["head_terms"]) / 8
-    return {
-        "read_s": counts["image_bytes"] * wall(row, "gate2hw: read"),
-        "operands_s": operand_bytes * wall(row, "gate2hw: read cached"),
-    }
+    return None if counts is None else counts["image_bytes"] * wall(row, "gate2hw: read")
 
 
 def _span(found: dict[str, float] | None) -> str:
@@ -92,23 +86,27 @@ def _parts(rows: list[Row]) -> str:
     cells = []
     for row in rows:
         floor = floor_s(row)
-        if not floor:
+        if floor is None:
             continue
         whole = wall(row, f"gate2hw: predict {row['kernel']}")
-        least = sum(floor.values())
+        gates = wall(row, f"gate2hw: gates {row['kernel']}")
         seconds = [
             whole,
             whole - wall(row, "gate2hw: no input"),
-            wall(row, f"gate2hw: gates {row['kernel']}"),
+            gates,
             whole - wall(row, "gate2hw: no head"),
             wall(row, "gate2hw: large"),
-            *floor.values(),
+            floor,
         ]
         counts = row["contestants"]["gate2hw"]["counts"]
         kilobytes = [round(counts[key] / 1e3) for key in ("slots_bytes", "program_bytes")]
-        cells.append([row["net"], *(1e9 * s for s in seconds), whole / least, *kilobytes])
-    head = ["net", "ns", "input", "gates", "head", "large", "floor: read", "operands", "x floor"]
-    return table([*head, "slots kB", "plan kB"], cells)
+        # an operand is a bit of an image
+        loaded = counts["n_operands"] / 8 / gates / 1e9
+        speeds = [loaded, 1e-9 / wall(row, "gate2hw: read cached")]
+        nanoseconds = [1e9 * s for s in seconds]
+        cells.append([row["net"], *nanoseconds, whole / floor, *speeds, *kilobytes])
+    head = ["net", "ns", "input", "gates", "head", "large", "floor", "x floor", "operands GB/s"]
+    return table([*head, "read GB/s", "slots kB", "plan kB"], cells)
 
 
 def _peers(rows: list[Row]) -> str:
@@ -139,7 +137,7 @@ def print_tables(rows: list[Row], threads: int) -> None:
     print(_nets(rows))
     print("\nours, end to end from uint8; gates: without encoder and head; *: the default")
     print(_kernels(rows, threads))
-    print("\nwhere the time goes (what is saved by leaving it out), and the floor, ns an image")
+    print("\nwhere the time goes (saved by leaving it out), ns an image; floor: one plain read")
     print(_parts(rows))
     if any(len(row["contestants"]) > 1 for row in rows):
         print("\npeers; x: how many times longer than ours (least..greatest of the rounds)")

@@ -70,6 +70,11 @@ def _n_samples(x: Any) -> int:
     return len(x) if hasattr(x, "__len__") and getattr(x, "ndim", True) else 0
 
 
+def _again(netlist: Netlist, threads: int, kernel: str) -> Engine:
+    """A pickled engine; where its kernel is not available, the fastest."""
+    return Engine(netlist, threads, kernel=kernel if kernel in kernel_names() else None)
+
+
 class Engine:
     """Classes and scores of a netlist with encoder and head; output words of any netlist.
 
@@ -108,6 +113,9 @@ class Engine:
         self._pools: dict[int, ThreadPoolExecutor] = {}
         if self._variant is not None:
             self._program(self._variant)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self.netlist, self.threads, self.kernel)
 
     def _program(self, variant: Variant) -> Program:
         if variant not in self._programs:
@@ -149,7 +157,7 @@ class Engine:
             )
         return self.netlist.encoder
 
-    def _features(self, x: Any) -> npt.NDArray[Any]:
+    def _features(self, x: Any, first: int = 0) -> npt.NDArray[Any]:
         """(N, *shape) samples as contiguous (N, n_features) uint8 or uint16, checked."""
         encoder = self._encoder()
         wide = np.dtype(np.uint8 if encoder.bytes_per_feature == 1 else np.uint16)
@@ -161,7 +169,7 @@ class Engine:
             if lowest >= 0 and highest <= encoder.max_value:
                 flat = x.reshape(len(x), encoder.n_features)
                 return np.ascontiguousarray(flat, dtype=wide)
-        return check_input(encoder, x).astype(wide)
+        return check_input(encoder, x, first=first).astype(wide)
 
     def _run(self, x: npt.NDArray[Any], classes: Classes | None, scores: Scores | None) -> None:
         """Contiguous features to classes and scores, in parts for the threads."""
@@ -211,13 +219,8 @@ class Engine:
             yield slice(0, len(features)), features
             return
         for first in range(0, len(x), _SLICE):
-            try:
-                yield (
-                    slice(first, min(first + _SLICE, len(x))),
-                    self._features(x[first : first + _SLICE]),
-                )
-            except InputError as error:
-                raise InputError(f"{error} (counted from sample {first})") from error
+            where = slice(first, min(first + _SLICE, len(x)))
+            yield where, self._features(x[where], first)
 
     def predict(self, x: Any) -> Classes:
         """(N, *shape) integers 0..max_value to (N,) int64 classes; ties go to the lowest class.

@@ -29,7 +29,7 @@ __all__ = [
     "variants",
 ]
 
-_ABI: Final = 1
+_ABI: Final = 2
 """Equal to GATE2HW_ENGINE_ABI in engine.h: a library built from older sources is not used."""
 
 

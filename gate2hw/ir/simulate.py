@@ -125,10 +125,11 @@ def simulate(net: Netlist | LutNetlist, words: Words) -> Words:
     return result
 
 
-def check_input(encoder: Encoder, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def check_input(encoder: Encoder, x: npt.NDArray[Any], *, first: int = 0) -> npt.NDArray[np.int64]:
     """Return `x` as (N, n_features) int64; InputError for a wrong shape, type or range.
 
-    `x` is (N, *shape) of integers (or whole floats) in 0..max_value.
+    `x` is (N, *shape) of integers (or whole floats) in 0..max_value; `first` is the number of its
+    first sample, for the messages.
     """
     try:
         array = np.asarray(x)
@@ -145,14 +146,14 @@ def check_input(encoder: Encoder, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     if array.dtype.kind == "f" and not (np.isfinite(flat) & (flat == np.floor(flat))).all():
         bad = np.argwhere(~(np.isfinite(flat) & (flat == np.floor(flat))))[0]
         raise InputError(
-            f"sample {bad[0]}, feature {bad[1]}: {flat[bad[0], bad[1]]} is not an integer; "
+            f"sample {first + bad[0]}, feature {bad[1]}: {flat[bad[0], bad[1]]} is not an integer; "
             "quantise the values as in training first"
         )
     outside = (flat < 0) | (flat > encoder.max_value)
     if outside.any():
         bad = np.argwhere(outside)[0]
         raise InputError(
-            f"sample {bad[0]}, feature {bad[1]}: value {flat[bad[0], bad[1]]} is outside "
+            f"sample {first + bad[0]}, feature {bad[1]}: value {flat[bad[0], bad[1]]} is outside "
             f"0..{encoder.max_value}"
         )
     return flat.astype(np.int64)

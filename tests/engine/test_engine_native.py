@@ -104,7 +104,7 @@ def test_where_memory_runs_out_nothing_is_left_behind(sanitized, tmp_path) -> No
     ("fault", "main", "report"),
     [
         (("plan.c", "    free(plan->segments);\n", ""), DRIVER, "LeakSanitizer"),
-        (("plan.c", "(size_t)(4 * w->n_ops + 1)", "(size_t)(2 * w->n_ops)"), DRIVER, "overflow"),
+        (("slots.c", "(size_t)(4 * w->n_ops + 1)", "(size_t)(2 * w->n_ops)"), DRIVER, "overflow"),
         (("plan.c", "        gate2hw_plan_free(plan);\n", ""), STARVED, "LeakSanitizer"),
     ],
     ids=["leak", "overflow", "leak where memory runs out"],

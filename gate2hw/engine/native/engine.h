@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GATE2HW_ENGINE_ABI 1 /* raised with each change of what the library is called with */
+#define GATE2HW_ENGINE_ABI 2 /* raised with each change of what the library is called with */
 
 /* A netlist's columns: node 0 is constant 0, inputs are nodes 1 .. n_inputs, then the gates in
  * topological order; bit 2 a + b of tt is f(a, b); outputs are literals 2 node + complement. Group

@@ -1,0 +1,142 @@
+/* Slots by liveness, and the plan's runs and numbers as the kernels read them. */
+#include "work.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int add_to_run(struct plan *plan, int32_t function, int is_new, int64_t *capacity)
+{
+    if (!is_new && plan->n_runs && plan->runs[plan->n_runs - 1].function == function) {
+        plan->runs[plan->n_runs - 1].n_ops++;
+        return 1;
+    }
+    if (plan->n_runs == *capacity) {
+        struct run *more;
+        *capacity = 2 * *capacity + 64;
+        more = realloc(plan->runs, sizeof *more * (size_t)*capacity);
+        if (more == NULL)
+            return 0;
+        plan->runs = more;
+    }
+    plan->runs[plan->n_runs++] = (struct run){function, 1};
+    return 1;
+}
+
+struct slots {
+    int32_t *of, *reads; /* of each node; how often it is still read */
+    int32_t *unused;
+    int64_t n_unused;
+    int32_t n;
+};
+
+static void read_slot(struct slots *s, int32_t node)
+{
+    if (--s->reads[node] == 0)
+        s->unused[s->n_unused++] = s->of[node];
+}
+
+/* How many ops of the order each group has to wait for; never fewer than the one before. */
+static void find_ends(const struct work *w, int32_t *place, int64_t *end)
+{
+    for (int64_t i = 0; i < w->n_ops; i++)
+        place[w->order[i]] = (int32_t)i;
+    for (int64_t g = 0; g < w->net->n_groups; g++) {
+        end[g] = g ? end[g - 1] : 0;
+        for (int64_t o = w->net->group_ptr[g]; o < w->net->group_ptr[g + 1]; o++) {
+            const int32_t op = w->output[o] < 0 ? -1 : w->op_of[w->output[o]];
+            if (op >= 0 && place[op] >= end[g])
+                end[g] = place[op] + 1;
+        }
+    }
+}
+
+/* The outputs of a group are where they are read; after that their slots are free. */
+static void close_group(const struct work *w, struct plan *plan, struct slots *s, int64_t group)
+{
+    const int64_t *ptr = w->net->group_ptr + group;
+    for (int64_t o = ptr[0]; o < ptr[1]; o++)
+        plan->output_slot[o] = w->output[o] < 0 ? -1 - w->output[o] : s->of[w->output[o]];
+    for (int64_t o = ptr[0]; o < ptr[1]; o++)
+        if (w->output[o] >= 0)
+            read_slot(s, w->output[o]);
+}
+
+/* An operand that is read for the last time leaves its slot to the result. */
+static int fill_slots(const struct work *w, struct plan *plan, struct slots *s,
+                      const int64_t *end, uint32_t *words, int32_t slot_words)
+{
+    uint32_t *to = words;
+    int64_t group = 0, capacity = 0;
+    int is_new = 1;
+    for (int64_t i = 0; i <= w->n_ops; i++) {
+        for (; group < w->net->n_groups && end[group] == i; group++, is_new = 1) {
+            close_group(w, plan, s, group);
+            plan->segments[group + 1] = (struct segment){plan->n_runs, to - words};
+        }
+        if (i == w->n_ops)
+            break;
+        const struct op *op = &w->ops[w->order[i]];
+        uint32_t *result = to++;
+        for (int j = 0; j < op->n; j++) {
+            *to++ = (uint32_t)(s->of[op->operand[j]] * slot_words);
+            read_slot(s, op->operand[j]);
+        }
+        s->of[op->result] = s->n_unused ? s->unused[--s->n_unused] : s->n++;
+        *result = (uint32_t)(s->of[op->result] * slot_words);
+        if (!add_to_run(plan, op->function, is_new, &capacity))
+            return 0;
+        is_new = 0;
+    }
+    plan->n_words = to - words;
+    return 1;
+}
+
+static void narrow(struct plan *plan)
+{
+    const uint32_t *words = plan->words;
+    char *to = plan->words; /* of another type than what it overlaps: through memcpy */
+    void *less;
+    for (int64_t i = 0; i < plan->n_words; i++) {
+        const uint16_t word = (uint16_t)words[i];
+        memcpy(to + sizeof word * (size_t)i, &word, sizeof word);
+    }
+    less = realloc(plan->words, sizeof(uint16_t) * (size_t)(plan->n_words + 1));
+    plan->words = less ? less : plan->words;
+}
+
+int give_slots(struct work *w, struct plan *plan, int32_t slot_words)
+{
+    const struct netlist *net = w->net;
+    const size_t n_all = (size_t)(w->n_nodes + w->n_ops + net->n_outputs + 1);
+    struct slots s = {.n = 2};
+    int64_t *end = malloc(sizeof *end * (size_t)(net->n_groups + 1));
+    int32_t *place = malloc(sizeof *place * n_all);
+    int is_made;
+    s.of = calloc(n_all, sizeof *s.of);
+    s.reads = calloc(n_all, sizeof *s.reads);
+    s.unused = malloc(sizeof *s.unused * (n_all + 2));
+    plan->words = malloc(sizeof(uint32_t) * (size_t)(4 * w->n_ops + 1));
+    is_made = end && place && s.of && s.reads && s.unused && plan->words;
+    if (is_made) {
+        for (int64_t i = 0; i < w->n_ops; i++)
+            for (int j = 0; j < w->ops[w->order[i]].n; j++)
+                s.reads[w->ops[w->order[i]].operand[j]]++;
+        for (int64_t o = 0; o < net->n_outputs; o++)
+            if (w->output[o] >= 0)
+                s.reads[w->output[o]]++;
+        for (int64_t i = 0; i < net->n_inputs; i++)
+            plan->input_slot[i] = s.of[1 + i] = s.reads[1 + i] ? s.n++ : -1;
+        find_ends(w, place, end);
+        is_made = fill_slots(w, plan, &s, end, plan->words, slot_words);
+        plan->n_slots = s.n;
+        plan->word_bytes = (int64_t)s.n * slot_words <= 65536 ? 2 : 4;
+    }
+    if (is_made && plan->word_bytes == 2)
+        narrow(plan);
+    free(end);
+    free(place);
+    free(s.of);
+    free(s.reads);
+    free(s.unused);
+    return is_made;
+}

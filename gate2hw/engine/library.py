@@ -58,6 +58,7 @@ class Plan(ctypes.Structure):
         ("n_ops", ctypes.c_int64),
         ("n_words", ctypes.c_int64),
         ("word_bytes", ctypes.c_int32),
+        ("unit", ctypes.c_int32),
         ("k", ctypes.c_int32),
         ("runs", ctypes.c_void_p),
         ("words", ctypes.c_void_p),

@@ -35,6 +35,7 @@ struct segment {
 struct plan {
     int64_t n_slots, n_runs, n_ops, n_words; /* n_words: numbers in `words` */
     int32_t word_bytes;                      /* 2 or 4 */
+    int32_t unit;                            /* 8-byte words that a number counts */
     int32_t k;                               /* most signals that an op reads: 2 or 3 */
     struct run *runs;
     void *words;

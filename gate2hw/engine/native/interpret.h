@@ -2,7 +2,7 @@
 
 static void INTERPRET(const struct plan *plan, int64_t group, V *slots)
 {
-#define AT(word) (V *)((uint64_t *)slots + (word))
+#define AT(word) (V *)((uint64_t *)slots + (size_t)(word) * UNIT)
     const struct segment *const segment = &plan->segments[group];
     const INDEX *word = (const INDEX *)plan->words + segment[0].word;
     const struct run *const end = plan->runs + segment[1].run;
@@ -61,4 +61,5 @@ static void INTERPRET(const struct plan *plan, int64_t group, V *slots)
     }
 }
 #undef INDEX
+#undef UNIT
 #undef INTERPRET

@@ -25,17 +25,25 @@ typedef uint64_t V __attribute__((vector_size(WIDTH), may_alias));
 #endif
 
 #define INDEX uint16_t
+#define UNIT 1
 #define INTERPRET EXPAND2(interpret16, SET)
 #include "interpret.h"
+#define INDEX uint16_t
+#define UNIT (SLOT_BYTES / 8)
+#define INTERPRET EXPAND2(interpret16s, SET)
+#include "interpret.h"
 #define INDEX uint32_t
+#define UNIT 1
 #define INTERPRET EXPAND2(interpret32, SET)
 #include "interpret.h"
 
 /* The ops of one segment. */
 static void NAME(interpret)(const struct plan *plan, int64_t group, V *slots)
 {
-    if (plan->word_bytes == 2)
+    if (plan->word_bytes == 2 && plan->unit == 1)
         EXPAND2(interpret16, SET)(plan, group, slots);
+    else if (plan->word_bytes == 2)
+        EXPAND2(interpret16s, SET)(plan, group, slots);
     else
         EXPAND2(interpret32, SET)(plan, group, slots);
 }

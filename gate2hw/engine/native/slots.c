@@ -63,7 +63,7 @@ static void close_group(const struct work *w, struct plan *plan, struct slots *s
 
 /* An operand that is read for the last time leaves its slot to the result. */
 static int fill_slots(const struct work *w, struct plan *plan, struct slots *s,
-                      const int64_t *end, uint32_t *words, int32_t slot_words)
+                      const int64_t *end, uint32_t *words)
 {
     uint32_t *to = words;
     int64_t group = 0, capacity = 0;
@@ -78,11 +78,11 @@ static int fill_slots(const struct work *w, struct plan *plan, struct slots *s,
         const struct op *op = &w->ops[w->order[i]];
         uint32_t *result = to++;
         for (int j = 0; j < op->n; j++) {
-            *to++ = (uint32_t)(s->of[op->operand[j]] * slot_words);
+            *to++ = (uint32_t)s->of[op->operand[j]];
             read_slot(s, op->operand[j]);
         }
         s->of[op->result] = s->n_unused ? s->unused[--s->n_unused] : s->n++;
-        *result = (uint32_t)(s->of[op->result] * slot_words);
+        *result = (uint32_t)s->of[op->result];
         if (!add_to_run(plan, op->function, is_new, &capacity))
             return 0;
         is_new = 0;
@@ -91,16 +91,24 @@ static int fill_slots(const struct work *w, struct plan *plan, struct slots *s,
     return 1;
 }
 
-static void narrow(struct plan *plan)
+/* Slots become distances from the first one: in 8-byte words, which need no multiplication, where
+ * 16 bits are enough; else in slots, where 16 bits are enough for these; else in words of 32. */
+static void choose_numbers(struct plan *plan, int32_t slot_words)
 {
-    const uint32_t *words = plan->words;
+    uint32_t *words = plan->words;
     char *to = plan->words; /* of another type than what it overlaps: through memcpy */
     void *less;
+    plan->word_bytes = plan->n_slots <= 65536 ? 2 : 4;
+    plan->unit = plan->word_bytes == 2 && plan->n_slots * slot_words > 65536 ? slot_words : 1;
     for (int64_t i = 0; i < plan->n_words; i++) {
-        const uint16_t word = (uint16_t)words[i];
-        memcpy(to + sizeof word * (size_t)i, &word, sizeof word);
+        const uint32_t word = words[i] * (uint32_t)(plan->unit == 1 ? slot_words : 1);
+        const uint16_t half = (uint16_t)word;
+        if (plan->word_bytes == 4)
+            words[i] = word;
+        else
+            memcpy(to + sizeof half * (size_t)i, &half, sizeof half);
     }
-    less = realloc(plan->words, sizeof(uint16_t) * (size_t)(plan->n_words + 1));
+    less = realloc(plan->words, (size_t)plan->word_bytes * (size_t)(plan->n_words + 1));
     plan->words = less ? less : plan->words;
 }
 
@@ -127,12 +135,11 @@ int give_slots(struct work *w, struct plan *plan, int32_t slot_words)
         for (int64_t i = 0; i < net->n_inputs; i++)
             plan->input_slot[i] = s.of[1 + i] = s.reads[1 + i] ? s.n++ : -1;
         find_ends(w, place, end);
-        is_made = fill_slots(w, plan, &s, end, plan->words, slot_words);
+        is_made = fill_slots(w, plan, &s, end, plan->words);
         plan->n_slots = s.n;
-        plan->word_bytes = (int64_t)s.n * slot_words <= 65536 ? 2 : 4;
     }
-    if (is_made && plan->word_bytes == 2)
-        narrow(plan);
+    if (is_made)
+        choose_numbers(plan, slot_words);
     free(end);
     free(place);
     free(s.of);

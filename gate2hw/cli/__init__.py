@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from gate2hw.cli.parser import make_parser
 from gate2hw.errors import Gate2HWError
@@ -11,25 +15,45 @@ from gate2hw.errors import Gate2HWError
 __all__ = ["main"]
 
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM unwinds as Ctrl-C does: tools are killed, and nothing is left half-written."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt("SIGTERM")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0, 1, 2 or 130."""
+    """Run one command; return its exit code: 0, 1, 2, 130 (Ctrl-C) or 143 (SIGTERM)."""
     args = make_parser().parse_args(argv)
     from gate2hw.cli.commands import COMMANDS
     from gate2hw.cli.console import Terminal
 
     terminal = Terminal(quiet=args.quiet, as_json=args.json)
     try:
-        return COMMANDS[args.command](args, terminal)
+        with _terminated_like_interrupted():
+            return COMMANDS[args.command](args, terminal)
     except Gate2HWError as error:
         terminal.error(str(error))
         terminal.give({"error": str(error), "exit_code": error.exit_code})
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         again = "with --resume " if args.command == "train" else ""
-        terminal.error(f"stopped by Ctrl-C; run the same command again {again}to go on")
-        return EXIT_INTERRUPTED
+        by = str(interrupt) or "Ctrl-C"
+        terminal.error(f"stopped by {by}; run the same command again {again}to go on")
+        return EXIT_TERMINATED if by == "SIGTERM" else EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 0

@@ -188,7 +188,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="gate2hw",
         description="The compiler from trained logic gate networks to hardware.",
         epilog="Start with: gate2hw demo. Exit codes: 0 good; 1 a check failed, or the design does "
-        "not fit or misses its clock; 2 bad input or missing tool; 130 Ctrl-C.",
+        "not fit or misses its clock; 2 bad input or missing tool; 130 Ctrl-C; 143 SIGTERM.",
     )
     parser.add_argument("--version", action="version", version=f"gate2hw {__version__}")
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -61,26 +61,34 @@ def float_type(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred_interrupt(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
-    """Hold Ctrl-C back until asked for, so that no step is cut in two.
+    """Hold Ctrl-C and SIGTERM back until asked for, so that no step is cut in two.
 
-    A second one is at once, unless `patient`: several processes stop together.
+    A second one is at once, unless `patient`: several processes stop together. What leaves is a
+    KeyboardInterrupt, with the text ``SIGTERM`` where that was the signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
     seen: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
 
     def hold(number: int, frame: Any) -> None:
         if seen and not patient:
             raise KeyboardInterrupt
         seen.append(number)
 
-    signal.signal(signal.SIGINT, hold)
+    for number in numbers:
+        signal.signal(number, hold)
     try:
         yield lambda: bool(seen)
+    except KeyboardInterrupt as interrupt:
+        if signal.SIGTERM in seen:
+            raise KeyboardInterrupt("SIGTERM") from interrupt
+        raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -291,7 +291,7 @@ class _Run:
         return row
 
     def loop(self, progress: Callable[[int, int, str], None] | None) -> None:
-        """Train to the end; on Ctrl-C in any process, leave a checkpoint at a whole step, stop."""
+        """Train to the end; on Ctrl-C or SIGTERM anywhere, leave a checkpoint at a whole step."""
         spec = self.recipe.training
         with (
             self._log() as log,

@@ -154,7 +154,12 @@ def test_verify_of_target_that_was_not_synthesised(
     assert "not synthesised" in err
 
 
-def test_ctrl_c_is_130_and_resumes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "named"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")]
+)
+def test_a_stopped_training_says_so_and_resumes(
+    tmp_path: Path, number: signal.Signals, code: int, named: str
+) -> None:
     argv = [sys.executable, "-m", "gate2hw", "train", "digits-orpool", "-o", str(tmp_path / "m")]
     process = subprocess.Popen(
         [*argv, "--set", "training.steps=100000"], stderr=subprocess.PIPE, text=True
@@ -163,9 +168,10 @@ def test_ctrl_c_is_130_and_resumes(tmp_path: Path) -> None:
     while not (tmp_path / "m" / "recipe.toml").is_file() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
+    assert f"stopped by {named}; run the same command again with --resume" in err
     assert "Traceback" not in err
     assert (tmp_path / "m" / "checkpoint.safetensors").is_file()
     assert not list((tmp_path / "m").glob("*.tmp"))

@@ -2,8 +2,10 @@
 
 Every command of the command line is one call with the same name: `gate2hw.train`,
 `gate2hw.compile`, `gate2hw.verify`, `gate2hw.synth`, `gate2hw.targets`, `gate2hw.report`,
-`gate2hw.predict`, `gate2hw.bench`, `gate2hw.info`, `gate2hw.demo`, `gate2hw.doctor`. They are
-loaded when first used: importing gate2hw imports neither torch nor amaranth.
+`gate2hw.predict`, `gate2hw.bench`, `gate2hw.export`, `gate2hw.convert`, `gate2hw.opt`,
+`gate2hw.sweep`, `gate2hw.info`, `gate2hw.demo`, `gate2hw.doctor`; only `import`, a word of Python,
+is `gate2hw.flow.import_model`. They are loaded when first used: importing gate2hw imports neither
+torch nor amaranth.
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ __all__ = [
     "__version__",
     "bench",
     "compile",
+    "convert",
     "demo",
     "doctor",
+    "export",
     "info",
+    "opt",
     "predict",
     "report",
+    "sweep",
     "synth",
     "targets",
     "train",
@@ -33,11 +39,15 @@ if TYPE_CHECKING:
     from gate2hw.flow import (
         bench,
         compile,
+        convert,
         demo,
         doctor,
+        export,
         info,
+        opt,
         predict,
         report,
+        sweep,
         synth,
         targets,
         train,

@@ -78,8 +78,9 @@ def _export(args: argparse.Namespace, terminal: Terminal) -> int:
             progress=progress,
         )
     terminal.give(result)
-    for note in result["notes"]:
-        terminal.error(f"note: {note}")
+    if not terminal.quiet:
+        for note in result["notes"]:
+            terminal.error(f"note: {note}")
     terminal.say(_table(result["sizes"]))
     header, source, selftest = (Path(path) for path in result["files"])
     form = "one sample a call" if args.single else f"{args.word_bits} samples a word"

@@ -104,9 +104,10 @@ def _predict(args: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _closing(result: dict[str, Any]) -> str:
+    threads = "1 thread" if result["threads"] == 1 else f"{result['threads']} threads"
     line = (
         f"{result['images']:,} images, {result['images_per_s']:,.0f} images/s "
-        f"(kernel {result['kernel']}, {result['threads']} threads, reading and writing included)"
+        f"(kernel {result['kernel']}, {threads}, reading and writing included)"
     )
     if result["accuracy"] is not None:
         every = "" if result["labelled"] == result["images"] else f" of {result['labelled']:,}"

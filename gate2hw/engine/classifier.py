@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from gate2hw.engine.engine import Engine
-from gate2hw.errors import InputError
+from gate2hw.errors import Gate2HWError, InputError
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.verify import verify_netlist
 
@@ -35,7 +35,7 @@ class GateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # n
 
     X is (N, n_features) or (N, *shape): integers, or whole floats, 0..max_value, as the network
     was trained on. It works in a Pipeline, with `clone`, and with pickle: the pickle holds the
-    netlist itself, and is read where the file is not.
+    netlist itself, and is read where the file is not: `model` is that netlist there.
 
     Class names that are all written as integers become integers (``classes_`` int64), else they
     stay texts. A netlist compiled for the class alone (`gate2hw compile --output class`) may have
@@ -49,13 +49,13 @@ class GateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # n
     @property
     def engine_(self) -> Engine:
         """The engine that computes; made anew after `set_params`."""
-        made_from, engine = self.__dict__.get("_made", (None, None))
-        if engine is None or made_from != (id(self.model), self.threads):
+        model, threads, engine = self.__dict__.get("_made", (None, None, None))
+        if engine is None or model is not self.model or threads != self.threads:
             model, net = self.model, self.__dict__.get("_unpickled", (None, None))
             engine = Engine(net[1] if net[0] is model and net[1] else model, self.threads)
             if engine.netlist.encoder is None or engine.n_classes == 0:
                 raise InputError("the netlist is a plain circuit, without encoder and classes")
-            self._made = ((id(self.model), self.threads), engine)
+            self._made = (model, self.threads, engine)
         assert isinstance(engine, Engine)
         return engine
 
@@ -110,14 +110,24 @@ class GateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # n
         return True
 
     def __getstate__(self) -> dict[str, Any]:
-        net = self.engine_.netlist
-        model = None if isinstance(self.model, Netlist) else str(self.model)
-        columns = {entry.name: getattr(net, entry.name) for entry in fields(net)}
+        net = self.model if isinstance(self.model, Netlist) else self._read()
+        model = None if net is self.model else str(self.model)
+        columns = net and {entry.name: getattr(net, entry.name) for entry in fields(net)}
         return {"model": model, "threads": self.threads, "netlist": columns}
 
+    def _read(self) -> Netlist | None:
+        """The netlist that `model` names; None where it cannot be read, which a copy says too."""
+        try:
+            return self.engine_.netlist
+        except Gate2HWError:
+            return None
+
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self.model, self.threads = state["model"], state["threads"]
+        if state["netlist"] is None:
+            return
         net = Netlist(**state["netlist"])
         verify_netlist(net)
-        self.model = net if state["model"] is None else state["model"]
-        self.threads = state["threads"]
+        if state["model"] is None or not Path(state["model"]).exists():
+            self.model = net
         self._unpickled = (self.model, net)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +20,12 @@ import numpy.typing as npt
 
 from gate2hw.engine.library import Variant, address, library, variants
 from gate2hw.engine.plain import PlainProgram
-from gate2hw.engine.program import Program
+from gate2hw.engine.program import Program, check_scores
 from gate2hw.errors import InputError, nearest
 from gate2hw.ir.netlist import Encoder, Netlist
 from gate2hw.ir.simulate import check_input
 from gate2hw.ir.store import file_kind, load_netlist
+from gate2hw.ir.verify import verify_netlist
 
 __all__ = ["Engine", "kernel_names"]
 
@@ -33,6 +35,8 @@ Words = npt.NDArray[np.uint64]
 
 _SMALL: Final = "word"
 """The kernel of at most 64 samples: its blocks are 64 wide and its slots stay in the L1 cache."""
+_SMALL_GATES: Final = 50_000
+_SMALL_CALLS: Final = 300
 _SLICE: Final = 1 << 16
 """Samples that are converted at a time, so that arrays larger than memory can be read."""
 _LEAST_PART: Final = 4096
@@ -70,9 +74,17 @@ def _n_samples(x: Any) -> int:
     return len(x) if hasattr(x, "__len__") and getattr(x, "ndim", True) else 0
 
 
-def _again(netlist: Netlist, threads: int, kernel: str) -> Engine:
-    """A pickled engine; where its kernel is not available, the fastest."""
+def _again(netlist: Netlist, threads: int, kernel: str | None) -> Engine:
+    """A pickled engine; where the kernel that was asked for is not available, the fastest."""
     return Engine(netlist, threads, kernel=kernel if kernel in kernel_names() else None)
+
+
+def _n_threads(threads: int | None) -> int:
+    if threads is None:
+        return _n_processors()
+    if not isinstance(threads, Integral) or threads < 1:
+        raise InputError(f"threads is {threads!r}; give 1 or more")
+    return int(threads)
 
 
 class Engine:
@@ -80,7 +92,8 @@ class Engine:
 
     `netlist` is a Netlist, a netlist file, or a folder that `gate2hw compile` wrote. `threads`
     defaults to the processors of this process. `kernel` is one of `kernel_names()`; the default is
-    the fastest. Raises InputError for what is none of these, and for scores beyond 32 bits.
+    the fastest. Raises InputError for what is none of these, and for scores beyond 32 bits, IRError
+    for a Netlist that breaks a rule of its representation.
 
     An engine may be used by several threads at a time.
     """
@@ -92,10 +105,12 @@ class Engine:
         *,
         kernel: str | None = None,
     ) -> None:
-        self.netlist = netlist if isinstance(netlist, Netlist) else _load(Path(netlist))
-        self.threads = _n_processors() if threads is None else int(threads)
-        if self.threads < 1:
-            raise InputError(f"threads is {threads}; give 1 or more")
+        if isinstance(netlist, Netlist):
+            verify_netlist(netlist)  # files are verified where they are read
+            self.netlist = netlist
+        else:
+            self.netlist = _load(Path(netlist))
+        self.threads = _n_threads(threads)
         if kernel is not None and kernel not in kernel_names():
             reason = library()
             raise InputError(
@@ -105,17 +120,17 @@ class Engine:
         found = {variant.name: variant for variant in variants()}
         self.kernel = kernel or kernel_names()[-1]
         self._variant = found.get(self.kernel)
-        self._small = found.get(_SMALL) if kernel is None else self._variant
-        bounds = self.netlist.head.score_bounds()
-        if len(bounds) and int(np.abs(bounds).max()) >= 2**31:
-            raise InputError(f"scores reach {np.abs(bounds).max():,}; the engine has 32 bits")
+        self._asked = kernel
+        self._small = found.get(_SMALL) if kernel is None else None
+        self._n_small = 0
+        check_scores(self.netlist.head)
         self._programs: dict[Variant, Program] = {}
         self._pools: dict[int, ThreadPoolExecutor] = {}
         if self._variant is not None:
             self._program(self._variant)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self.netlist, self.threads, self.kernel)
+        return _again, (self.netlist, self.threads, self._asked)
 
     def _program(self, variant: Variant) -> Program:
         if variant not in self._programs:
@@ -160,7 +175,10 @@ class Engine:
     def _features(self, x: Any, first: int = 0) -> npt.NDArray[Any]:
         """(N, *shape) samples as contiguous (N, n_features) uint8 or uint16, checked."""
         encoder = self._encoder()
+        if np.ma.is_masked(x):
+            raise InputError("some values of the input are masked; fill them first")
         wide = np.dtype(np.uint8 if encoder.bytes_per_feature == 1 else np.uint16)
+        x = np.ma.getdata(x) if isinstance(x, np.ma.MaskedArray) else x
         if isinstance(x, np.ndarray) and x.shape[1:] == encoder.shape and x.dtype.kind in "biu":
             lowest = x.min() if x.dtype.kind == "i" and x.size else 0
             highest = encoder.max_value
@@ -170,6 +188,18 @@ class Engine:
                 flat = x.reshape(len(x), encoder.n_features)
                 return np.ascontiguousarray(flat, dtype=wide)
         return check_input(encoder, x, first=first).astype(wide)
+
+    def _choose(self, n: int) -> Variant:
+        """The kernel of `n` samples; a second one is planned when it is worth its time and memory.
+
+        That is for small nets, and where few samples come again and again.
+        """
+        assert self._variant is not None
+        if n > 64 or self._small is None:
+            return self._variant
+        self._n_small += 1
+        is_cheap = self.netlist.n_gates <= _SMALL_GATES or self._n_small > _SMALL_CALLS
+        return self._small if is_cheap else self._variant
 
     def _run(self, x: npt.NDArray[Any], classes: Classes | None, scores: Scores | None) -> None:
         """Contiguous features to classes and scores, in parts for the threads."""
@@ -181,8 +211,7 @@ class Engine:
                 scores[:] = found
             return
         n = len(x)
-        small = self._small if n <= 64 and self._small is not None else None
-        variant = small or self._variant
+        variant = self._choose(n)
         program = self._program(variant)
         n_parts = min(self.threads, max(1, n // _LEAST_PART))
         size = -(-n // n_parts // variant.block) * variant.block if n else 0

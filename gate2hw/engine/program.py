@@ -23,7 +23,7 @@ from gate2hw.engine.library import (
 from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Encoder, Head, Netlist
 
-__all__ = ["WINDOWS", "Program"]
+__all__ = ["WINDOWS", "Program", "check_scores"]
 
 WINDOWS: Final = (1 << 12, 1 << 10)
 """Ops that are ordered by function at a time, without and with roots: more make runs longer, fewer
@@ -108,6 +108,13 @@ def _columns(
     return term_ptr, term[order], n_planes, n_planes, offset
 
 
+def check_scores(head: Head) -> None:
+    """Raise InputError where scores do not fit in 32 bits."""
+    highest = np.abs(head.score_bounds()).max(initial=0)
+    if highest >= 2**31:
+        raise InputError(f"scores reach {highest:,}; the engine has 32 bits")
+
+
 class Program:
     """A netlist ready for the kernels that read up to `k` signals in an op.
 
@@ -159,9 +166,7 @@ class Program:
     def _make_model(self, plan: Plan) -> Model:
         net = self.net
         assert net.encoder is not None
-        bounds = net.head.score_bounds()
-        if int(np.abs(bounds).max(initial=0)) >= 2**31:
-            raise InputError(f"scores up to {np.abs(bounds).max():,} do not fit in 32 bits")
+        check_scores(net.head)
         input_slot = self._slots(plan.input_slot, net.n_inputs)
         self._chunks = _chunks(net.encoder, input_slot)
         output_slot = self._slots(plan.output_slot, net.n_outputs)

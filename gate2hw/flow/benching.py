@@ -6,6 +6,8 @@ import json
 import platform
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +20,8 @@ from gate2hw.engine import Engine, kernel_names
 from gate2hw.errors import InputError
 from gate2hw.flow.build import Progress, silent
 from gate2hw.flow.comparing import compare_scores
-from gate2hw.flow.models import FoundNetlist, find_netlist
-from gate2hw.flow.predicting import check_classifier
+from gate2hw.flow.models import SHIFTED, FoundNetlist, find_netlist
+from gate2hw.flow.predicting import check_classifier, check_out
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import classes, random_features, scores
 from gate2hw.ir.store import write_text
@@ -59,6 +61,32 @@ class _Run:
             "greatest": max(self.images_per_s),
             "runs": len(self.images_per_s),
         }
+
+
+def _lines_of(path: str) -> Iterator[tuple[str, str]]:
+    """(name, value) of the lines ``name: value`` of a file of /proc; none where it is not there."""
+    with suppress(OSError), Path(path).open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            yield name.strip(), value.strip()
+
+
+def _processor() -> str:
+    """The model name of the CPU, as Linux says it, else what Python knows of it."""
+    named = dict(_lines_of("/proc/cpuinfo")).get("model name")
+    return named or platform.processor() or platform.machine()
+
+
+def _check_room(n: int, image_bytes: int) -> None:
+    """InputError where `n` images and their classes take more than a quarter of the free memory."""
+    free = dict(_lines_of("/proc/meminfo")).get("MemAvailable", "").removesuffix("kB").strip()
+    most = max(_MOST_BYTES, 1024 * int(free) // 4) if free.isdecimal() else 4 * _MOST_BYTES
+    n_most = most // (image_bytes + 8)
+    if n > n_most:
+        raise InputError(
+            f"n_images is {n}: at {image_bytes:,} bytes an image too much for the memory; give at "
+            f"most {n_most}"
+        )
 
 
 def _images(found: FoundNetlist, n: int) -> tuple[Array, str]:
@@ -179,6 +207,10 @@ def bench(
     load_ms = 1000 * (time.perf_counter() - start)
     encoder = check_classifier(found)
     image_bytes = encoder.n_features * encoder.bytes_per_feature
+    if n_images is not None:
+        _check_room(n_images, image_bytes)
+    if out is not None:
+        check_out(out, found)
     fit = max(_PROBE, min(_MOST_IMAGES, _MOST_BYTES // image_bytes))
     images, images_from = _images(found, n_images or fit)
     many = [Engine(found.net, threads, kernel=name) for name in _kernels(kernel)]
@@ -210,9 +242,9 @@ def bench(
         "data_mb": max(facts["images"] for _, _, facts in rows) * image_bytes / 1e6,
         "checked": n_checked,
         "kernels": [_row(*row) for row in rows],
-        "machine": {"processor": platform.machine(), "system": platform.platform()},
+        "machine": {"processor": _processor(), "system": platform.platform()},
         "version": __version__,
-        "notes": [*found.notes],
+        "notes": [note for note in found.notes if note != SHIFTED],
     }
     if out is not None:
         write_text(out, json.dumps(result, indent=2, sort_keys=True) + "\n")

@@ -15,21 +15,37 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.engine import Engine
+from gate2hw.engine.engine import _LEAST_PART
 from gate2hw.errors import InputError, nearest
 from gate2hw.flow.build import Progress, silent
 from gate2hw.flow.models import SHIFTED, FoundNetlist, find_netlist
-from gate2hw.flow.samples import Samples, array_samples, open_samples, quantise, read_labels
+from gate2hw.flow.samples import (
+    Samples,
+    array_samples,
+    has_column,
+    open_samples,
+    quantise,
+    read_labels,
+)
 from gate2hw.ir.netlist import Encoder
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import atomic_path
 
-__all__ = ["check_classifier", "label_numbers", "predict"]
+__all__ = ["check_classifier", "check_out", "label_numbers", "predict"]
 
 Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.int64]
 
 _UNKNOWN: Final = ("", "?", "-1")
 """Labels that say nothing: their samples are classified, and not counted."""
+_OF_MODEL: Final = (
+    "model.safetensors",
+    "netlist.npz",
+    "golden.npz",
+    "golden_lossy.npz",
+    "build.json",
+)
+"""Files of a model's folder that no result replaces."""
 
 
 def _number(label: str, names: Sequence[str], are_numbers: bool) -> int | None:
@@ -48,13 +64,16 @@ def label_numbers(
     """(n,) int64 class numbers of (n,) labels, -1 where unknown (empty, ``?`` or -1).
 
     Labels are names of classes; integers are class numbers where no class is named by a number, or
-    with `are_numbers`. Raises InputError naming the sample, counted from `first`, of any other.
+    with `are_numbers`; False and True are 0 and 1 where they are no names. Raises
+    InputError naming the sample, counted from `first`, of any other.
     """
     if labels.ndim != 1 or labels.dtype.kind not in "biufUS":
         raise InputError(f"{where}: labels are {labels.dtype} of shape {labels.shape}, not (N,)")
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "replace")
     if labels.dtype.kind == "f" and (labels == np.rint(labels)).all():
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind == "b" and (are_numbers or not {"False", "True"} <= {*names}):
         labels = labels.astype(np.int64)
     different, inverse = np.unique(labels, return_inverse=True)
     found = [_number(str(label), names, are_numbers) for label in different.tolist()]
@@ -94,6 +113,7 @@ class _Tally:
     """What came of the samples so far; `classes` and `scores` only where they are kept."""
 
     n: int = 0
+    n_block: int = 0
     n_labelled: int = 0
     n_right: int = 0
     classes: list[Numbers] = field(default_factory=list)
@@ -101,6 +121,7 @@ class _Tally:
 
     def count(self, classes: Numbers, labels: Numbers | None) -> None:
         self.n += len(classes)
+        self.n_block = max(self.n_block, len(classes))
         if labels is not None:
             self.n_labelled += int((labels >= 0).sum())
             self.n_right += int(((labels == classes) & (labels >= 0)).sum())
@@ -145,6 +166,8 @@ def _given_labels(
         return None, False, None
     if isinstance(labels, np.ndarray):
         return labels, False, None
+    if data is not None and isinstance(labels, str) and has_column(data, labels):
+        return None, False, labels
     path = Path(labels)
     if data is not None and ".csv" in data.name.lower() and not path.is_file():
         return None, False, str(labels)
@@ -207,20 +230,32 @@ def _classify(
     return tally
 
 
+def check_out(out: Path | str, found: FoundNetlist, *read: Path | str | None) -> Path:
+    """`out`; InputError where it is a folder, one of the files `read`, or one of the model's."""
+    path = Path(out)
+    of_model = [found.path, *(found.path.with_name(name) for name in _OF_MODEL)]
+    for other in [*(Path(each) for each in read if each is not None), *of_model]:
+        if path.exists() and other.exists() and path.samefile(other):
+            what = "a file of the model" if other in of_model else "read by this command"
+            raise InputError(f"{path} is {what}; write to another file")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it")
+    return path
+
+
 @contextmanager
-def _output(out: Path | str | TextIO | None, kept: Sequence[Path]) -> Iterator[TextIO | None]:
+def _output(out: Path | str | TextIO | None) -> Iterator[TextIO | None]:
     """A file to write: none, an open one, or a new one that is there when it is whole."""
     if out is None or not isinstance(out, Path | str):
         yield out
         return
-    path = Path(out)
-    for other in kept:
-        if path.exists() and other.exists() and path.samefile(other):
-            raise InputError(f"{path} is read by this command; write to another file")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a file in it")
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file
+
+
+def _threads_used(engine: Engine, n_block: int) -> int:
+    """Threads that `engine` keeps busy with blocks of `n_block` samples."""
+    return 1 if engine.kernel == "numpy" else min(engine.threads, max(1, n_block // _LEAST_PART))
 
 
 def predict(
@@ -247,18 +282,22 @@ def predict(
     `class_names` and, with `scores`, `scores` (N, C) int32.
 
     Returns `images`, `time_s`, `images_per_s` (reading and writing included), `labelled` and
-    `accuracy` (None without labels), and what was used. Raises InputError for what cannot be used.
+    `accuracy` (None without labels), and what was used, `threads` as many as had work.
+    Raises InputError for what cannot be used.
     """
     found = find_netlist(model, progress=progress)
     check_classifier(found)
     engine = Engine(found.net, threads, kernel=kernel)
     opened, given, are_numbers, network = _opened(found, data, labels)
-    where = "the labels" if labels is None or isinstance(labels, np.ndarray) else str(labels)
+    where = "the labels" if isinstance(labels, np.ndarray) else str(labels or opened.where)
+    if isinstance(out, Path | str):
+        read = None if isinstance(labels, np.ndarray) else labels
+        check_out(out, found, opened.where, read)
     known = None
     if given is not None:
         known = label_numbers(where, given, engine.class_names, are_numbers=are_numbers)
     start = time.perf_counter()
-    with _output(out, [Path(opened.where), found.path]) as file:
+    with _output(out) as file:
         writer = None if file is None else _Writer(file, engine.class_names, scores)
         if writer is not None:
             writer.start()
@@ -278,7 +317,7 @@ def predict(
         "accuracy": tally.n_right / tally.n_labelled if tally.n_labelled else None,
         "class_names": list(engine.class_names),
         "kernel": engine.kernel,
-        "threads": engine.threads,
+        "threads": _threads_used(engine, tally.n_block),
         "notes": notes,
     }
     if out is None:

@@ -29,6 +29,7 @@ __all__ = [
     "Block",
     "Samples",
     "array_samples",
+    "has_column",
     "open_samples",
     "quantise",
     "read_labels",
@@ -349,6 +350,15 @@ def open_samples(
             return _table(path, n_features, network, label)
         case _:
             return _idx(path, n_features)
+
+
+def has_column(path: Path, name: str) -> bool:
+    """Whether `path` is a table whose first line is of names, `name` among them."""
+    _check_there(path)
+    if _suffix(path) != ".csv":
+        return False
+    _, header = next(_lines(path), (0, []))
+    return name in header and not all(map(_is_number, header))
 
 
 def read_labels(path: Path) -> tuple[Array, bool]:

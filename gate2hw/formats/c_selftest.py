@@ -56,8 +56,12 @@ def make_vectors(net: Netlist, x: npt.NDArray[Any] | None) -> Vectors:
 
 
 _MAIN: Final = """\
-static {n}_class_t got_classes[N];
-static int32_t got_scores[N * {m}_N_CLASSES];
+/* two words of samples and some more, so that every lane and every step of a batch is used */
+#define BATCH (2 * {m}_WORD_BITS + 3)
+
+static {n}_feature_t many[BATCH * {m}_N_FEATURES];
+static {n}_class_t got_classes[BATCH];
+static int32_t got_scores[BATCH * {m}_N_CLASSES];
 
 static int differs(const char *what, size_t sample, long expected, long got)
 {{
@@ -83,14 +87,17 @@ int main(void)
         if (differs("class", s, classes[s], {n}_predict(row)))
             return 1;
     }}
-    {n}_scores_batch(x, N, got_scores);
-    {n}_predict_batch(x, N, got_classes);
-    for (s = 0; s < N; s++) {{
+    for (s = 0; s < BATCH; s++)
+        for (c = 0; c < {m}_N_FEATURES; c++)
+            many[s * {m}_N_FEATURES + c] = x[s % N * {m}_N_FEATURES + c];
+    {n}_scores_batch(many, BATCH, got_scores);
+    {n}_predict_batch(many, BATCH, got_classes);
+    for (s = 0; s < BATCH; s++) {{
         for (c = 0; c < {m}_N_CLASSES; c++)
-            if (differs("score in a batch", s, scores[s * {m}_N_CLASSES + c],
+            if (differs("score in a batch", s, scores[s % N * {m}_N_CLASSES + c],
                         got_scores[s * {m}_N_CLASSES + c]))
                 return 1;
-        if (differs("class in a batch", s, classes[s], got_classes[s]))
+        if (differs("class in a batch", s, classes[s % N], got_classes[s]))
             return 1;
     }}
     printf("{n}: %lu samples as expected\\n", (unsigned long)N);

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -56,28 +57,47 @@ _DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflow
 """What taking a damaged file's content apart can raise."""
 
 
+def _is_stream(path: Path) -> bool:
+    """Whether `path` is a device or pipe to write to; InputError where it is no file either."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise InputError(f"cannot write {str(path)!r}: it is a folder, not a file name")
+    if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
+        raise InputError(f"cannot write {path}: it is no file; choose another name")
+    return not stat.S_ISREG(mode)
+
+
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` if the block ends well.
 
-    Raises InputError, naming the folder, where it cannot be written (read-only, disk full).
+    Of a link, the file that it leads to is replaced. A character device or a pipe is given itself:
+    it takes what is written at once. Raises InputError, naming the folder, where it cannot be
+    written (read-only, disk full).
     """
     path = Path(path)
-    if not path.name:
-        raise InputError(f"cannot write {str(path)!r}: it is a folder, not a file name")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_stream(path):
+            yield path
+            return
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(
             f"cannot write {path}: {reason}; choose another folder, or make room"
         ) from error
     finally:
-        with suppress(OSError):  # below a file, or with too long a name, it never existed
-            temporary.unlink()
+        if temporary is not None:
+            with suppress(OSError):  # below a file, or with too long a name, it never existed
+                temporary.unlink()
 
 
 def file_sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gate2hw.engine.classifier import GateClassifier
 from gate2hw.errors import InputError, IRError
-from gate2hw.ir.netlist import Head, Netlist
+from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import classes, scores
 from gate2hw.ir.store import save_netlist
@@ -89,8 +90,8 @@ def test_scikit_learn_takes_it_for_a_classifier(net: Netlist, x: np.ndarray) -> 
     gate = GateClassifier(net, threads=1)
     assert is_classifier(gate)
     check_is_fitted(gate)
-    copy = clone(gate)
-    assert copy.get_params() == gate.get_params() == {"model": net, "threads": 1}
+    cloned = clone(gate)
+    assert cloned.get_params() == gate.get_params() == {"model": net, "threads": 1}
     pipe = make_pipeline(FunctionTransformer(lambda raw: raw // 2), gate)
     assert (pipe.predict(x) == gate.predict(x // 2)).all()
     assert pipe.score(x, gate.predict(x // 2)) == 1.0
@@ -123,8 +124,42 @@ def test_a_pickle_needs_no_file(as_path: bool, net: Netlist, x: np.ndarray, tmp_
     assert again.threads == 1
     assert again.engine_.netlist == net
     assert (again.decision_function(x) == scores(net, x)).all()
-    twice = pickle.loads(pickle.dumps(again))
-    assert (twice.predict(x) == gate.predict(x)).all()
+    assert again.model == net
+    for other in (pickle.loads(pickle.dumps(again)), clone(again), copy.deepcopy(again)):
+        assert (other.predict(x) == gate.predict(x)).all()
+
+
+class Answers:
+    """An engine that says which model it was made from."""
+
+    def __init__(self, model: Netlist, threads: int | None) -> None:
+        self.netlist, self.n_classes, self.made_from = model, 3, model
+
+
+def test_another_model_never_answers(net: Netlist, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that takes the place of one that is gone in memory, `id` and all."""
+    monkeypatch.setattr("gate2hw.engine.classifier.Engine", Answers)
+    monkeypatch.setattr("builtins.id", lambda thing: 1)
+    other = net.with_(digest="other")
+    gate = GateClassifier(net)
+    assert gate.engine_.made_from is net
+    assert gate.engine_ is gate.engine_
+    gate.set_params(model=other)
+    assert gate.engine_.made_from is other
+
+
+def test_what_cannot_be_read_is_copied_all_the_same(net: Netlist, tmp_path: Path) -> None:
+    gone = tmp_path / "gone.npz"
+    plain = net.with_(head=Head.none(net.n_outputs), names=Names())
+    for model in (str(gone), plain):
+        again = copy.deepcopy(GateClassifier(model, threads=2))
+        assert again.get_params() == {"model": model, "threads": 2}
+    again = copy.deepcopy(GateClassifier(str(gone)))
+    with pytest.raises(InputError, match="no such"):
+        again.engine_  # noqa: B018
+    save_netlist(gone, net)
+    assert again.engine_.netlist == net
+    assert copy.deepcopy(again).model == str(gone)
 
 
 def test_an_altered_pickle_is_refused(net: Netlist) -> None:
@@ -147,7 +182,7 @@ def test_what_cannot_be_classified(net: Netlist, x: np.ndarray, tmp_path: Path) 
         with pytest.raises(InputError, match=said):
             gate.predict(bad)
     with pytest.raises(InputError, match="plain circuit"):
-        GateClassifier(net.with_(head=Head.none(net.n_outputs))).predict(x)
+        GateClassifier(net.with_(head=Head.none(net.n_outputs), names=Names())).predict(x)
     with pytest.raises(InputError, match="no such"):
         GateClassifier(tmp_path / "gone.npz").predict(x)
 

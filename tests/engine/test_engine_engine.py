@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate2hw.engine import Engine, kernel_names
+from gate2hw.engine import engine as engine_module
 from gate2hw.engine import library as library_module
-from gate2hw.errors import InputError, ModelFileError
+from gate2hw.errors import InputError, IRError, ModelFileError
 from gate2hw.ir import simulate
 from gate2hw.ir.lutnetlist import save_lutnetlist
 from gate2hw.ir.netlist import Head, Names
@@ -340,3 +341,38 @@ def test_an_engine_survives_pickling_and_copying() -> None:
     for again in (pickle.loads(pickle.dumps(engine)), copy.deepcopy(engine)):
         assert (again.threads, again.kernel) == (1, engine.kernel)
         assert_same(again, x)
+
+
+def test_what_a_netlist_must_not_be_is_refused() -> None:
+    with pytest.raises(IRError):
+        Engine(NET.with_(in0=np.full_like(NET.in0, 10**8)))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
+def test_threads_are_a_whole_number(threads) -> None:
+    with pytest.raises(InputError, match="threads is"):
+        Engine(NET, threads)
+
+
+def test_masked_values_are_refused() -> None:
+    x = np.ma.masked_array(random_samples(NET, 5))
+    assert_same(Engine(NET, 1), x)
+    x[3, 0] = np.ma.masked
+    with pytest.raises(InputError, match="masked"):
+        Engine(NET, 1).predict(x)
+
+
+def test_few_samples_of_a_large_net_need_no_second_plan(monkeypatch) -> None:
+    monkeypatch.setattr(engine_module, "_SMALL_GATES", 10)
+    monkeypatch.setattr(engine_module, "_SMALL_CALLS", 2)
+    engine, x = Engine(NET, 1), random_samples(NET, 3)
+    plans = []
+    for _ in range(3):
+        engine.predict(x)
+        plans.append(len(engine._programs))
+    assert plans == [min(1, plans[0]), plans[0], min(2, 2 * plans[0])]
+
+
+def test_a_pickled_engine_keeps_what_was_asked_for() -> None:
+    engine = pickle.loads(pickle.dumps(Engine(NET)))
+    assert engine._small == Engine(NET)._small

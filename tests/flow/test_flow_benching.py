@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from gate2hw.cli import main
 from gate2hw.engine import Engine, kernel_names
 from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.flow.benching import bench, check_engine
+from gate2hw.flow.models import SHIFTED, find_netlist
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import classes, random_features, scores
@@ -113,6 +116,34 @@ def test_the_command(
     monkeypatch.setattr("gate2hw.flow.benching.Engine", Off)
     assert main(argv) == 1
     assert "vectors differ" in capsys.readouterr().err
+
+
+def test_it_names_the_processor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"/proc/cpuinfo": [("flags", "sse avx"), ("model name", "Abacus 3000")]}
+    monkeypatch.setattr("gate2hw.flow.benching._lines_of", lambda path: said.get(path, []))
+    assert bench(folder, threads=1, **FAST)["machine"]["processor"] == "Abacus 3000"
+    said.clear()
+    known = platform.processor() or platform.machine()
+    assert bench(folder, threads=1, **FAST)["machine"]["processor"] == known
+
+
+def test_more_images_than_memory_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in (10**12, 10**30):
+        with pytest.raises(InputError, match=rf"n_images is {n}: at 72 bytes.*give at most \d+"):
+            bench(folder, n_images=n)
+    monkeypatch.setattr("gate2hw.flow.benching._MOST_BYTES", 80 * 200)
+    monkeypatch.setattr(
+        "gate2hw.flow.benching._lines_of", lambda path: [("MemAvailable", f"{5 * 80} kB")]
+    )
+    with pytest.raises(InputError, match="give at most 1280"):
+        bench(folder, n_images=1281)
+    assert bench(folder, n_images=1280, seconds=0.02)["kernels"][0]["images"] == 1280
+
+
+def test_shifted_scores_are_no_matter_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = replace(find_netlist(folder), notes=(SHIFTED, "other"))
+    monkeypatch.setattr("gate2hw.flow.benching.find_netlist", lambda *_, **__: found)
+    assert bench(folder, threads=1, **FAST)["notes"] == ["other"]
 
 
 def test_what_cannot_be_timed(folder: Path) -> None:

@@ -72,6 +72,13 @@ def test_a_build_folder_and_its_netlist(compiled: Path, tmp_path: Path) -> None:
     assert selftest(of_folder["files"]).returncode == 0
 
 
+def test_quiet_is_without_notes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["export", str(DIGITS / "model.safetensors"), "--format", "c", "-o", str(tmp_path)]
+    for more, is_said in (([], True), (["--quiet"], False)):
+        assert main([*argv, *more]) == 0
+        assert ("note: not compiled" in capsys.readouterr().err) == is_said
+
+
 def test_a_build_of_the_class_alone_says_so(build: Path, tmp_path: Path) -> None:
     record = json.loads((build / "build.json").read_text())
     record["steps"]["compile"]["result"]["options"]["output"] = "class"

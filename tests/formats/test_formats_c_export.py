@@ -275,6 +275,19 @@ def test_the_selftest_passes_and_finds_a_fault(tmp_path: Path, word_bits: int, p
 
 
 @needs_cc
+@pytest.mark.parametrize("word_bits", [32, 64])
+def test_the_selftest_finds_a_batch_that_does_not_step(tmp_path: Path, word_bits: int) -> None:
+    export_c(trained_like(1), tmp_path, name="m", word_bits=word_bits)
+    text = (tmp_path / "m.c").read_text()
+    broken = text.replace("x += m * M_N_FEATURES;", "x += 0;")
+    assert broken != text
+    (tmp_path / "m.c").write_text(broken)
+    done = selftest(tmp_path)
+    assert done.returncode == 1
+    assert "in a batch" in done.stdout
+
+
+@needs_cc
 @pytest.mark.parametrize("word_bits", [1, 8, 64])
 def test_sanitizers_find_nothing(tmp_path: Path, word_bits: int) -> None:
     assert CC is not None

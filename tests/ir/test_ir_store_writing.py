@@ -3,6 +3,9 @@
 import builtins
 import errno
 import os
+import socket
+import stat
+import threading
 import zipfile
 from pathlib import Path
 
@@ -116,6 +119,58 @@ def test_disk_full_while_writing_a_network(tmp_path, monkeypatch, random_network
     with pytest.raises(InputError, match="No space left on device"):
         save_network(tmp_path / "out", random_network(1))
     assert left_in(tmp_path) == []
+
+
+def test_a_pipe_is_written_and_stays(tmp_path, random_netlist):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to("pipe")
+    save_netlist(tmp_path / "net.npz", random_netlist(1))
+    found = []
+    for path, save in (
+        (pipe, lambda path: write_text(path, "né\n")),
+        (link, lambda path: save_netlist(path, random_netlist(1))),
+    ):
+        reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()), daemon=True)
+        reader.start()
+        save(path)
+        reader.join(20)
+        assert stat.S_ISFIFO(pipe.lstat().st_mode)
+        assert link.is_symlink()
+    assert found[0] == "né\n".encode()
+    (tmp_path / "piped.npz").write_bytes(found[1])
+    assert store.load_netlist(tmp_path / "piped.npz") == random_netlist(1)
+    assert left_in(tmp_path) == ["link", "net.npz", "pipe", "piped.npz"]
+
+
+def test_a_link_leads_to_the_file_that_is_replaced(tmp_path):
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    for number, is_there in enumerate((True, False)):
+        target, link, twice = deep / f"{number}", tmp_path / f"l{number}", tmp_path / f"t{number}"
+        if is_there:
+            target.write_text("old")
+        link.symlink_to(Path("deep") / f"{number}")
+        twice.symlink_to(link)
+        write_text(twice, "new")
+        assert target.read_text() == "new"
+        assert not target.is_symlink()
+        assert link.is_symlink()
+        assert twice.is_symlink()
+    assert left_in(deep) == ["0", "1"]
+
+
+def test_links_that_lead_nowhere_and_other_things_are_refused(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "to").symlink_to("folder")
+    (tmp_path / "loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        for name, said in (("to", "it is a folder"), ("loop", "link"), ("socket", "is no file")):
+            with pytest.raises(InputError, match=said):
+                write_text(tmp_path / name, "text")
+    assert left_in(tmp_path) == ["folder", "loop", "socket", "to"]
 
 
 @pytest.mark.parametrize("name", ["file/out", "file/deeper/out", "x" * 300, "folder", ""])

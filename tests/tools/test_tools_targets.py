@@ -55,7 +55,7 @@ def test_too_big_is_refused_with_the_count() -> None:
         ("luts = 7680", "lutz = 7680", "unknown key 'lutz'; did you mean 'luts'"),
         ("luts = 7680", "", "key 'luts' is missing"),
         ('family = "ice40"', 'family = "ice50"', "family must be one of ice40, ecp5"),
-        ("yosys_options = []", "yosys_options = [1]", "list of strings"),
+        ("yosys_options = [", "yosys_options = [1, ", "list of strings"),
         ("luts = 7680", "luts = = 1", "cannot be read as TOML"),
     ],
 )

@@ -37,6 +37,8 @@ ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "examples" / "models"
 MAX_BYTES = 1_000_000
 N_RANDOM = 1_000
+RANDOM_BYTES = 400_000
+"""Random inputs do not compress."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,10 @@ def ship(row: dict[str, Any]) -> None:
     golden = load_golden(source / "golden.npz")
     if row["recipe"] != "digits":
         rng = np.random.default_rng(row["seed"])
-        x = random_features(encoder_of(network.thermometer), N_RANDOM, rng)
-        golden = golden_of(from_network(network), network, x, np.full(N_RANDOM, -1, np.int64))
+        encoder = encoder_of(network.thermometer)
+        n = min(N_RANDOM, RANDOM_BYTES // (encoder.n_features * encoder.bytes_per_feature))
+        x = random_features(encoder, n, rng)
+        golden = golden_of(from_network(network), network, x, np.full(n, -1, np.int64))
         golden = replace(golden, info={"dataset": "random inputs"})
     target.mkdir(parents=True, exist_ok=True)
     save_network(target / "model.safetensors", network)

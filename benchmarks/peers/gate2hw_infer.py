@@ -40,10 +40,10 @@ def without(engine: Engine, x: Any, *, with_input: bool, with_head: bool) -> Any
         model.n_chunks = 0
         # nor is any image fetched ahead
         model.n_features = 0
-    nothing = np.zeros(2, np.int64)
+    nothing = np.zeros(model.n_classes + 1, np.int64)
     if not with_head:
-        # one class without outputs, of one bit
-        model.n_classes = model.n_columns = model.n_planes = 1
+        # every class, so that all gates are evaluated, but of one bit and without outputs
+        model.n_columns = model.n_planes = 1
         model.term_ptr = address(nothing)
     batch = Batch(len(x), address(x), address(classes), None)
 
@@ -53,7 +53,7 @@ def without(engine: Engine, x: Any, *, with_input: bool, with_head: bool) -> Any
         )
         # the arrays that the structures point to live as long as the call
         assert not failed
-        assert (len(classes), len(nothing)) == (len(x), 2)
+        assert (len(classes), len(nothing)) == (len(x), model.n_classes + 1)
 
     return call
 

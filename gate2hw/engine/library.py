@@ -29,7 +29,7 @@ __all__ = [
     "variants",
 ]
 
-_ABI: Final = 2
+_ABI: Final = 3
 """Equal to GATE2HW_ENGINE_ABI in engine.h: a library built from older sources is not used."""
 
 
@@ -65,6 +65,7 @@ class Plan(ctypes.Structure):
         ("segments", ctypes.c_void_p),
         ("n_groups", ctypes.c_int64),
         ("group_ptr", ctypes.c_void_p),
+        ("spare", ctypes.c_void_p),
         ("input_slot", ctypes.c_void_p),
         ("output_slot", ctypes.c_void_p),
     )

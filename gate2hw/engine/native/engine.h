@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GATE2HW_ENGINE_ABI 2 /* raised with each change of what the library is called with */
+#define GATE2HW_ENGINE_ABI 3 /* raised with each change of what the library is called with */
 
 /* A netlist's columns: node 0 is constant 0, inputs are nodes 1 .. n_inputs, then the gates in
  * topological order; bit 2 a + b of tt is f(a, b); outputs are literals 2 node + complement. Group
@@ -32,6 +32,8 @@ struct segment {
     int64_t run, word; /* its first run, and the first number of its ops */
 };
 
+enum { MOST_SPARE = 8 };
+
 struct plan {
     int64_t n_slots, n_runs, n_ops, n_words; /* n_words: numbers in `words` */
     int32_t word_bytes;                      /* 2 or 4 */
@@ -42,6 +44,7 @@ struct plan {
     struct segment *segments; /* (n_groups + 1,) the last one is the end */
     int64_t n_groups;
     const int64_t *group_ptr; /* (n_groups + 1,) of outputs; the netlist's own */
+    void **spare; /* (MOST_SPARE,) slots of finished calls, for the next ones; taken atomically */
     int32_t *input_slot;  /* (n_inputs,), -1 where nothing reads it */
     int32_t *output_slot; /* (n_outputs,), complements included */
 };

@@ -48,15 +48,28 @@ static void NAME(interpret)(const struct plan *plan, int64_t group, V *slots)
         EXPAND2(interpret32, SET)(plan, group, slots);
 }
 
-static V *NAME(make_slots)(const struct plan *plan)
+/* Slots of a call, of an earlier one where there are any: new memory costs more than its use. */
+static V *NAME(take_slots)(const struct plan *plan)
 {
     const size_t bytes = (size_t)plan->n_slots * SLOT_BYTES;
-    V *slots = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    V *slots = NULL;
+    for (int i = 0; slots == NULL && i < MOST_SPARE; i++)
+        slots = __atomic_exchange_n(&plan->spare[i], NULL, __ATOMIC_ACQ_REL);
+    if (slots != NULL)
+        return slots;
+    slots = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (slots != NULL) {
         memset(slots, 0, SLOT_BYTES);
         memset(slots + PLACES, 0xff, SLOT_BYTES);
     }
     return slots;
+}
+
+static void NAME(give_back)(const struct plan *plan, void *slots)
+{
+    for (int i = 0; slots != NULL && i < MOST_SPARE; i++)
+        slots = __atomic_exchange_n(&plan->spare[i], slots, __ATOMIC_ACQ_REL);
+    free(slots);
 }
 
 /* Carry-save counter in planes: plane j is worth 2^j, one value of it may be pending. */
@@ -224,7 +237,7 @@ static void NAME(run_block)(const struct model *m, V *slots, int64_t n, int64_t 
 
 static int NAME(run)(const struct model *m, const struct batch *batch)
 {
-    V *slots = NAME(make_slots)(m->plan);
+    V *slots = NAME(take_slots)(m->plan);
     uint8_t *bytes = aligned_alloc(64, (size_t)(m->n_chunks | 1) * SLOT_BYTES * 64);
     const int is_made = slots != NULL && bytes != NULL;
     for (int64_t start = 0; is_made && start < batch->n; start += BLOCK) {
@@ -233,14 +246,14 @@ static int NAME(run)(const struct model *m, const struct batch *batch)
         NAME(run_block)(m, slots, n, batch->classes ? batch->classes + start : NULL,
                         batch->scores ? batch->scores + start * m->n_classes : NULL);
     }
-    free(slots);
+    NAME(give_back)(m->plan, slots);
     free(bytes);
     return !is_made;
 }
 
 static int NAME(simulate)(const struct plan *plan, const struct bits *bits)
 {
-    V *slots = NAME(make_slots)(plan);
+    V *slots = NAME(take_slots)(plan);
     if (slots == NULL)
         return 1;
     for (int64_t start = 0; start < bits->n_words; start += BLOCK_WORDS) {
@@ -257,7 +270,7 @@ static int NAME(simulate)(const struct plan *plan, const struct bits *bits)
                        slots + (size_t)plan->output_slot[o] * PLACES, n_bytes);
         }
     }
-    free(slots);
+    NAME(give_back)(plan, slots);
     return 0;
 }
 

@@ -138,6 +138,9 @@ EXPORT void gate2hw_plan_free(struct plan *plan)
     free(plan->runs);
     free(plan->words);
     free(plan->segments);
+    for (int i = 0; plan->spare != NULL && i < MOST_SPARE; i++)
+        free(plan->spare[i]);
+    free(plan->spare);
     free(plan->input_slot);
     free(plan->output_slot);
     free(plan);
@@ -160,11 +163,12 @@ EXPORT struct plan *gate2hw_plan(const struct netlist *net, int32_t k, int32_t s
         w.inverted = calloc((size_t)w.n_nodes, 1);
         w.output = malloc(sizeof *w.output * (size_t)(net->n_outputs + 1));
         plan->input_slot = malloc(sizeof(int32_t) * (size_t)(net->n_inputs + 1));
+        plan->spare = calloc(MOST_SPARE, sizeof *plan->spare);
         plan->segments = calloc((size_t)(net->n_groups + 1), sizeof *plan->segments);
         plan->runs = malloc(sizeof *plan->runs); /* so that it is an array where there is no run */
         plan->output_slot = malloc(sizeof(int32_t) * (size_t)(net->n_outputs + 1));
         is_made = w.ops && w.op_of && w.order && w.inverted && w.output && plan->input_slot &&
-                  plan->output_slot && plan->segments && plan->runs;
+                  plan->output_slot && plan->segments && plan->runs && plan->spare;
     }
     if (is_made) {
         memset(w.op_of, 0xff, sizeof *w.op_of * n_results);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -90,6 +90,11 @@ class Terminal:
         """The result as JSON on stdout, with --json."""
         if self.as_json:
             sys.stdout.write(json.dumps(result, indent=2, sort_keys=True, default=str) + "\n")
+
+    def notes(self, notes: Iterable[str]) -> None:
+        """What is worth knowing of a result, on stderr; nothing with --quiet."""
+        for note in () if self.quiet else notes:
+            self.error(f"note: {note}")
 
     def error(self, text: str) -> None:
         """One sentence on stderr."""

@@ -78,9 +78,7 @@ def _export(args: argparse.Namespace, terminal: Terminal) -> int:
             progress=progress,
         )
     terminal.give(result)
-    if not terminal.quiet:
-        for note in result["notes"]:
-            terminal.error(f"note: {note}")
+    terminal.notes(result["notes"])
     terminal.say(_table(result["sizes"]))
     header, source, selftest = (Path(path) for path in result["files"])
     form = "one sample a call" if args.single else f"{args.word_bits} samples a word"

@@ -95,11 +95,9 @@ def _predict(args: argparse.Namespace, terminal: Terminal) -> int:
     if "scores" in result:
         result["scores"] = result["scores"].tolist()
     terminal.give(result)
-    if terminal.quiet:
-        return 0
-    for note in result["notes"]:
-        terminal.error(f"note: {note}")
-    print(_closing(result), file=sys.stderr)
+    terminal.notes(result["notes"])
+    if not terminal.quiet:
+        print(_closing(result), file=sys.stderr)
     return 0
 
 
@@ -168,9 +166,7 @@ def _bench(args: argparse.Namespace, terminal: Terminal) -> int:
             progress=progress,
         )
     terminal.give(result)
-    if not terminal.quiet:
-        for note in result["notes"]:
-            terminal.error(f"note: {note}")
+    terminal.notes(result["notes"])
     terminal.say(_table(result))
     return 0
 

@@ -37,6 +37,8 @@ _SMALL: Final = "word"
 """The kernel of at most 64 samples: its blocks are 64 wide and its slots stay in the L1 cache."""
 _SMALL_GATES: Final = 50_000
 _SMALL_CALLS: Final = 300
+"""A second plan, for small calls, costs about as much time as it saves in so many of them; below
+so many gates it costs next to nothing."""
 _SLICE: Final = 1 << 16
 """Samples that are converted at a time, so that arrays larger than memory can be read."""
 _LEAST_PART: Final = 4096
@@ -165,6 +167,10 @@ class Engine:
             return self._plain.n_ops
         return int(self._program(self._variant).n_ops)
 
+    def threads_for(self, n: int) -> int:
+        """Threads that share `n` samples given at once."""
+        return 1 if self._variant is None else min(self.threads, max(1, n // _LEAST_PART))
+
     def _encoder(self) -> Encoder:
         if self.netlist.encoder is None or self.n_classes == 0:
             raise InputError(
@@ -213,13 +219,11 @@ class Engine:
         n = len(x)
         variant = self._choose(n)
         program = self._program(variant)
-        n_parts = min(self.threads, max(1, n // _LEAST_PART))
-        size = -(-n // n_parts // variant.block) * variant.block if n else 0
+        size = -(-n // self.threads_for(n) // variant.block) * variant.block if n else 0
 
         def part(first: int) -> None:
             count = min(size, n - first)
             program.run(
-                variant,
                 count,
                 address(x) + first * x.shape[1] * x.itemsize,
                 None if classes is None else address(classes) + 8 * first,
@@ -316,5 +320,5 @@ class Engine:
         if self._variant is None:
             return self._plain.simulate(given)
         out = np.empty((self.netlist.n_outputs, given.shape[1]), np.uint64)
-        self._program(self._variant).simulate(self._variant, given, out)
+        self._program(self._variant).simulate(given, out)
         return out

@@ -88,9 +88,9 @@ def _columns(
     """
     weight = head.weight.astype(np.int64)
     group = np.repeat(np.arange(head.n_classes), np.diff(head.group_ptr))
-    least = head.score_bounds()[:, 0]
-    offset = int(least.min(initial=0)) if head.n_classes else 0
-    span = head.score_bounds()[:, 1] - offset
+    least, greatest = head.score_bounds().T
+    offset = int(least.min(initial=0))
+    span = greatest - offset
     n_planes = max(1, int(span.max(initial=0)).bit_length())
     values = np.concatenate([np.abs(weight), least - offset])
     slots = np.concatenate([slot, np.ones(head.n_classes, np.int32)]).astype(np.int32)
@@ -116,7 +116,7 @@ def check_scores(head: Head) -> None:
 
 
 class Program:
-    """A netlist ready for the kernels that read up to `k` signals in an op.
+    """A netlist ready for the kernel `variant`.
 
     Raises InputError where scores need more than 31 bits, MemoryError where memory runs out.
     """
@@ -125,7 +125,7 @@ class Program:
         loaded = library()
         assert not isinstance(loaded, str)
         self._library = loaded
-        self.net = net
+        self.net, self._variant = net, variant
         self._flipped = net.head.weight < 0 if net.n_classes else np.zeros(net.n_outputs, bool)
         if net.n_nodes > _MOST_NODES:
             raise InputError(
@@ -191,20 +191,16 @@ class Program:
             return np.zeros(0, np.int32)
         return np.ctypeslib.as_array((ctypes.c_int32 * n).from_address(at)).copy()
 
-    def run(
-        self, variant: Variant, n: int, x: int, classes: int | None, scores: int | None
-    ) -> None:
+    def run(self, n: int, x: int, classes: int | None, scores: int | None) -> None:
         """`n` samples at address `x` to classes and scores at theirs; see struct batch."""
         assert self._model is not None
         batch = Batch(n, x, classes, scores)
         if self._library.gate2hw_engine_run(
-            variant.number, ctypes.byref(self._model), ctypes.byref(batch)
+            self._variant.number, ctypes.byref(self._model), ctypes.byref(batch)
         ):
             raise MemoryError(f"no memory for {self.n_slots:,} slots")
 
-    def simulate(
-        self, variant: Variant, words: npt.NDArray[np.uint64], out: npt.NDArray[np.uint64]
-    ) -> None:
+    def simulate(self, words: npt.NDArray[np.uint64], out: npt.NDArray[np.uint64]) -> None:
         """(n_inputs, W) uint64 words to (n_outputs, W) words, both contiguous.
 
         The outputs are those of the netlist.
@@ -217,7 +213,9 @@ class Program:
             address(words),
             address(out),
         )
-        if self._library.gate2hw_engine_simulate(variant.number, self._plan, ctypes.byref(bits)):
+        if self._library.gate2hw_engine_simulate(
+            self._variant.number, self._plan, ctypes.byref(bits)
+        ):
             raise MemoryError(f"no memory for {self.n_slots:,} slots")
         out[self._flipped] ^= np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.engine import Engine
-from gate2hw.engine.engine import _LEAST_PART
 from gate2hw.errors import InputError, nearest
 from gate2hw.flow.build import Progress, silent
 from gate2hw.flow.models import SHIFTED, FoundNetlist, find_netlist
@@ -253,11 +252,6 @@ def _output(out: Path | str | TextIO | None) -> Iterator[TextIO | None]:
         yield file
 
 
-def _threads_used(engine: Engine, n_block: int) -> int:
-    """Threads that `engine` keeps busy with blocks of `n_block` samples."""
-    return 1 if engine.kernel == "numpy" else min(engine.threads, max(1, n_block // _LEAST_PART))
-
-
 def predict(
     model: Path | str,
     data: Path | str | Array,
@@ -317,7 +311,7 @@ def predict(
         "accuracy": tally.n_right / tally.n_labelled if tally.n_labelled else None,
         "class_names": list(engine.class_names),
         "kernel": engine.kernel,
-        "threads": _threads_used(engine, tally.n_block),
+        "threads": engine.threads_for(tally.n_block),
         "notes": notes,
     }
     if out is None:

@@ -31,16 +31,16 @@ def variant(request):
     return request.param
 
 
-def _words(made: Program, variant, words: np.ndarray) -> np.ndarray:
+def _words(made: Program, words: np.ndarray) -> np.ndarray:
     out = np.zeros((made.net.n_outputs, words.shape[1]), np.uint64)
-    made.simulate(variant, words, out)
+    made.simulate(words, out)
     return out
 
 
-def _scores(made: Program, variant, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scores(made: Program, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     classes = np.full(len(x), -1, np.int64)
     scores = np.full((len(x), made.net.n_classes), -1, np.int32)
-    made.run(variant, len(x), address(x), address(classes), address(scores))
+    made.run(len(x), address(x), address(classes), address(scores))
     return classes, scores
 
 
@@ -68,9 +68,9 @@ def test_every_net_gives_the_bits_of_the_reference(window, n, **kinds) -> None:
     wanted_scores = simulate.scores(net, x) if net.n_classes else None
     for variant in VARIANTS:
         made = Program(net, variant, window=window)
-        np.testing.assert_array_equal(_words(made, variant, words), wanted)
+        np.testing.assert_array_equal(_words(made, words), wanted)
         if wanted_scores is not None:
-            classes, scores = _scores(made, variant, x)
+            classes, scores = _scores(made, x)
             np.testing.assert_array_equal(scores, wanted_scores)
             np.testing.assert_array_equal(classes, wanted_scores.argmax(axis=1))
 
@@ -81,7 +81,7 @@ def test_simplified_nets_too(variant) -> None:
         net = PassManager(pipeline(1)).run(raw).net
         assert net.n_gates < raw.n_gates
         words = simulate.random_words(net, 9, np.random.default_rng(seed))
-        found = _words(Program(net, variant), variant, words)
+        found = _words(Program(net, variant), words)
         np.testing.assert_array_equal(found, simulate.simulate(net, words))
 
 
@@ -94,7 +94,7 @@ def test_each_function_of_two_signals_and_of_one(variant) -> None:
     outputs = 2 * nodes + np.tile([0, 1], len(tt))
     net = from_columns(2, tt.astype(np.uint8), in0, in1, outputs)
     words = simulate.pack(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], bool))
-    found = _words(Program(net, variant), variant, words)
+    found = _words(Program(net, variant), words)
     np.testing.assert_array_equal(found, simulate.simulate(net, words))
 
 
@@ -106,7 +106,7 @@ def test_each_function_of_three_signals(variant) -> None:
     in1 = np.concatenate([np.full(256, 2), np.full(256, 3)]).astype(np.int32)
     net = from_columns(3, tt, in0, in1, 2 * (4 + np.arange(512)))
     words = simulate.pack((np.arange(8)[:, None] >> np.arange(3)) & 1)
-    found = _words(Program(net, variant), variant, words)
+    found = _words(Program(net, variant), words)
     np.testing.assert_array_equal(found, simulate.simulate(net, words))
 
 
@@ -120,7 +120,7 @@ def test_cuts_whose_function_reads_less_than_their_leaves(variant) -> None:
     in1 = np.concatenate([np.full(2 * n, 2), first + n]).astype(np.int32)
     net = from_columns(2, tt, in0, in1, 2 * (first + 2 * n))
     words = simulate.pack(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], bool))
-    found = _words(Program(net, variant), variant, words)
+    found = _words(Program(net, variant), words)
     np.testing.assert_array_equal(found, simulate.simulate(net, words))
 
 
@@ -142,7 +142,7 @@ def test_a_long_chain_is_planned_in_one_go(variant) -> None:
         wanted ^= words[other - 1]
     made = Program(net, variant)
     assert made.n_ops <= net.n_gates
-    np.testing.assert_array_equal(_words(made, variant, words)[0], wanted)
+    np.testing.assert_array_equal(_words(made, words)[0], wanted)
 
 
 def test_dead_gates_and_wires_cost_nothing(variant) -> None:
@@ -161,7 +161,7 @@ def test_one_inverter_serves_all_that_want_it(variant) -> None:
     made = Program(net, variant)
     assert made.n_ops == 3
     words = simulate.random_words(net, 3, np.random.default_rng(0))
-    np.testing.assert_array_equal(_words(made, variant, words), simulate.simulate(net, words))
+    np.testing.assert_array_equal(_words(made, words), simulate.simulate(net, words))
 
 
 def test_slots_beyond_16_bits(variant) -> None:
@@ -176,7 +176,7 @@ def test_slots_beyond_16_bits(variant) -> None:
     assert made.n_slots > 65_536
     assert made._plan.contents.word_bytes == 4
     words = simulate.random_words(net, 9, rng)
-    np.testing.assert_array_equal(_words(made, variant, words), simulate.simulate(net, words))
+    np.testing.assert_array_equal(_words(made, words), simulate.simulate(net, words))
 
 
 @pytest.mark.slow
@@ -193,7 +193,7 @@ def test_large_nets(reach, variant) -> None:
         alive=0.95,
     )
     x = random_samples(net, 1100)
-    classes, scores = _scores(Program(net, variant), variant, x)
+    classes, scores = _scores(Program(net, variant), x)
     wanted = simulate.scores(net, x)
     np.testing.assert_array_equal(scores, wanted)
     np.testing.assert_array_equal(classes, simulate.classes(wanted))
@@ -247,7 +247,7 @@ def test_scores_use_all_of_32_bits(variant) -> None:
     wanted = simulate.scores(net, x)
     assert wanted.min() == -most
     assert wanted.max() == most
-    classes, scores = _scores(Program(net, variant), variant, x)
+    classes, scores = _scores(Program(net, variant), x)
     np.testing.assert_array_equal(scores, wanted)
     np.testing.assert_array_equal(classes, simulate.classes(wanted))
     head = dataclasses.replace(head, bias=np.array([1, 0, 0]))
@@ -274,9 +274,7 @@ def test_sites_with_rows_but_no_columns_have_no_positions(variant) -> None:
     net = net.with_(sites=sites, origin=np.zeros(20, np.int32))
     assert len(program._roots(net)) == 0
     x = random_samples(net, 5)
-    np.testing.assert_array_equal(
-        _scores(Program(net, variant), variant, x)[1], simulate.scores(net, x)
-    )
+    np.testing.assert_array_equal(_scores(Program(net, variant), x)[1], simulate.scores(net, x))
 
 
 def test_more_nodes_than_literals_is_refused(monkeypatch, variant) -> None:

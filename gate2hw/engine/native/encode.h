@@ -103,7 +103,7 @@ static void NAME(encode)(const struct model *m, const struct batch *batch, int64
     const uint8_t *row = (const uint8_t *)batch->x + start * row_bytes;
     const int is_short = m->n_features < 64;
     for (int64_t i = 0; i < SLOT_BYTES; i++, row += 8 * row_bytes) {
-        const int64_t n_rows = n - 8 * i < 8 ? (n - 8 * i < 0 ? 0 : n - 8 * i) : 8;
+        const int64_t n_rows = n > 8 * i ? at_most(n - 8 * i, 8) : 0;
         uint8_t padded[8 * 128] = {0}, *to = bytes + (size_t)i * stride;
         const uint8_t *const from = is_short ? padded : row;
         const int64_t from_bytes = is_short ? 128 : row_bytes;

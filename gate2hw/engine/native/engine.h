@@ -6,6 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__GNUC__)
+#define EXPORT __attribute__((visibility("default")))
+#else
+#define EXPORT
+#endif
+
 #define GATE2HW_ENGINE_ABI 3 /* raised with each change of what the library is called with */
 
 /* A netlist's columns: node 0 is constant 0, inputs are nodes 1 .. n_inputs, then the gates in

@@ -164,7 +164,7 @@ static void NAME(write_classes)(const V *index, int64_t n_planes, int64_t n, int
 {
     int32_t number[64];
     for (int64_t word = 0; 64 * word < n; word++) {
-        const int64_t n_here = n - 64 * word < 64 ? n - 64 * word : 64;
+        const int64_t n_here = at_most(n - 64 * word, 64);
         NAME(numbers)((const uint64_t *)index + word, VECTOR_WORDS, n_planes, number);
         for (int64_t i = 0; i < n_here; i++)
             classes[64 * word + i] = number[i];
@@ -176,7 +176,7 @@ static void NAME(write_scores)(const struct model *m, int64_t c, const V *planes
 {
     int32_t number[64];
     for (int64_t word = 0; 64 * word < n; word++) {
-        const int64_t n_here = n - 64 * word < 64 ? n - 64 * word : 64;
+        const int64_t n_here = at_most(n - 64 * word, 64);
         NAME(numbers)((const uint64_t *)planes + word, VECTOR_WORDS, m->n_planes, number);
         for (int64_t i = 0; i < n_here; i++)
             scores[(64 * word + i) * m->n_classes + c] =
@@ -224,15 +224,15 @@ static void NAME(run_block)(const struct model *m, V *slots, int64_t n, int64_t 
             V planes[MOST_PLANES];
             NAME(count)(m, c, slots + at, planes);
             if (scores != NULL)
-                NAME(write_scores)(m, c, planes, n - lanes * at < lanes ? n - lanes * at : lanes,
+                NAME(write_scores)(m, c, planes, at_most(n - lanes * at, lanes),
                                    scores + lanes * at * m->n_classes);
             if (classes != NULL)
                 NAME(judge)(m, c, planes, &winner[at]);
         }
     }
     for (int64_t at = 0; classes != NULL && lanes * at < n; at++)
-        NAME(write_classes)(winner[at].index, n_index,
-                            n - lanes * at < lanes ? n - lanes * at : lanes, classes + lanes * at);
+        NAME(write_classes)(winner[at].index, n_index, at_most(n - lanes * at, lanes),
+                            classes + lanes * at);
 }
 
 static int NAME(run)(const struct model *m, const struct batch *batch)
@@ -241,7 +241,7 @@ static int NAME(run)(const struct model *m, const struct batch *batch)
     uint8_t *bytes = aligned_alloc(64, (size_t)(m->n_chunks | 1) * SLOT_BYTES * 64);
     const int is_made = slots != NULL && bytes != NULL;
     for (int64_t start = 0; is_made && start < batch->n; start += BLOCK) {
-        const int64_t n = batch->n - start < BLOCK ? batch->n - start : BLOCK;
+        const int64_t n = at_most(batch->n - start, BLOCK);
         NAME(encode)(m, batch, start, n, bytes, (uint8_t *)slots);
         NAME(run_block)(m, slots, n, batch->classes ? batch->classes + start : NULL,
                         batch->scores ? batch->scores + start * m->n_classes : NULL);
@@ -257,7 +257,7 @@ static int NAME(simulate)(const struct plan *plan, const struct bits *bits)
     if (slots == NULL)
         return 1;
     for (int64_t start = 0; start < bits->n_words; start += BLOCK_WORDS) {
-        const int64_t n = bits->n_words - start < BLOCK_WORDS ? bits->n_words - start : BLOCK_WORDS;
+        const int64_t n = at_most(bits->n_words - start, BLOCK_WORDS);
         const size_t n_bytes = (size_t)n * sizeof(uint64_t);
         for (int64_t i = 0; i < bits->n_inputs; i++)
             if (plan->input_slot[i] >= 0)

@@ -5,12 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__GNUC__)
-#define EXPORT __attribute__((visibility("default")))
-#else
-#define EXPORT
-#endif
-
 enum { REAL = 0x6bd6 }; /* bit f where the function f of two signals reads both */
 
 static uint8_t flip(uint8_t table, int variable)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gate2hw.rtl.manifest import Manifest
-from gate2hw.rtl.options import BUS_BYTES, OutputKind, PopcountForm, RtlOptions, StorageKind
+from gate2hw.rtl.options import BUS_BYTES, OutputKind, PopcountForm, RtlOptions
 
 if TYPE_CHECKING:
     from gate2hw.rtl.emit import emit_rtl
@@ -19,7 +19,6 @@ __all__ = [
     "OutputKind",
     "PopcountForm",
     "RtlOptions",
-    "StorageKind",
     "emit_rtl",
 ]
 

@@ -94,7 +94,6 @@ def _manifest(
         n_used_inputs=len(used),
         n_outputs=net.n_outputs,
         popcount=options.popcount,
-        storage=frame.storage(options),
         care=options.care,
         gate_registers=options.gate_registers,
         register_gates=options.register_gates,

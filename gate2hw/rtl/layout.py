@@ -66,33 +66,6 @@ class FrameLayout:
         """2 where a feature of two bytes crosses a bus of one, else 1."""
         return max(1, self.bytes_per_feature // self.bus_bytes)
 
-    @property
-    def n_slots(self) -> int:
-        """Slots of a frame."""
-        return self.frame_beats // self.beats_per_slot
-
-    def shift_cells(self) -> int:
-        """Flip-flops of the storage as shift registers: a chain for each group and threshold."""
-        first: dict[tuple[int, int], int] = {}
-        for bit in self.bits:
-            key = (bit.group, bit.threshold)
-            first[key] = min(bit.slot, first.get(key, bit.slot))
-        return sum(self.n_slots - slot for slot in first.values())
-
-    def enable_cells(self) -> int:
-        """Logic cells of the storage bit by bit: a flip-flop each, an enable for each slot."""
-        return len(set(self.bits)) + len({bit.slot for bit in self.bits})
-
-    def storage(self, options: RtlOptions) -> str:
-        """``shift`` or ``enable``: what the options ask for, or by size.
-
-        Chains of shift registers toggle on every beat, and event-driven simulators take some
-        twenty times longer over them: they must save at least three tenths of the cells.
-        """
-        if options.storage != "auto":
-            return options.storage
-        return "shift" if 10 * self.shift_cells() <= 7 * self.enable_cells() else "enable"
-
 
 @dataclass(frozen=True)
 class ResultLayout:

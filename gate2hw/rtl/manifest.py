@@ -50,7 +50,6 @@ class Manifest:
     n_used_inputs: int
     n_outputs: int
     popcount: str
-    storage: str
     care: str
     gate_registers: tuple[int, ...]
     register_gates: bool

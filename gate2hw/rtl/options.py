@@ -13,11 +13,10 @@ from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.verilog_gates import check_gate_registers
 
-__all__ = ["BUS_BYTES", "OutputKind", "PopcountForm", "RtlOptions", "StorageKind", "check_name"]
+__all__ = ["BUS_BYTES", "OutputKind", "PopcountForm", "RtlOptions", "check_name"]
 
 OutputKind = Literal["class", "scores"]
 PopcountForm = Literal["adder", "compressor", "gates", "luts"]
-StorageKind = Literal["auto", "shift", "enable"]
 
 BUS_BYTES: Final = (1, 2, 4, 8)
 
@@ -25,7 +24,6 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "output": get_args(OutputKind),
         "popcount": get_args(PopcountForm),
-        "storage": get_args(StorageKind),
     }
 )
 
@@ -78,10 +76,8 @@ class RtlOptions:
     Registers, one clock cycle of latency each: `gate_registers` after these levels of gates,
     `register_gates` after the gate outputs, `register_scores` after the popcounts,
     `register_argmax` between the levels of the argmax tree (a cycle for each level but the last),
-    `register_class` after it. `storage` keeps the encoded frame in chains of shift registers or in
-    flip-flops enabled one by one; ``auto`` takes the latter unless the chains are clearly smaller.
-    `care` says what the netlist was optimised
-    for: all input codes (``none``), or only those that the encoder makes (``thermometer``).
+    `register_class` after it. `care` says what the netlist was optimised for: all input codes
+    (``none``), or only those that the encoder makes (``thermometer``).
     """
 
     name: str = "lgn"
@@ -93,7 +89,6 @@ class RtlOptions:
     register_scores: bool = True
     register_argmax: bool = True
     register_class: bool = False
-    storage: StorageKind = "auto"
     care: CareSet = "none"
 
     def __post_init__(self) -> None:

@@ -6,7 +6,10 @@ from amaranth.hdl import C, Cat, Elaboratable, Module, ResetSignal, Signal, Valu
 
 from gate2hw.rtl.layout import FrameLayout
 
-__all__ = ["Receiver"]
+__all__ = ["RECEIVER_LATENCY", "Receiver"]
+
+RECEIVER_LATENCY = 2
+"""Clock cycles from the last beat of a frame to its stored bits."""
 
 
 def _equals(value: Value, number: int) -> Value:
@@ -20,12 +23,12 @@ class Receiver(Elaboratable):
     `bits` hold a whole frame while `full` is high and `advance` low; a high `advance` takes them,
     and the next frame may come in at once. A frame whose ``tlast`` comes early is dropped, one
     that goes on is swallowed up to its ``tlast``; both pulse `frame_error` once, in the cycle
-    after the beat that showed it.
+    after the beat that showed it. A rank of registers stands between the encoder and the
+    storage: `full` rises `RECEIVER_LATENCY` cycles after the last beat was taken.
     """
 
-    def __init__(self, layout: FrameLayout, storage: str) -> None:
+    def __init__(self, layout: FrameLayout) -> None:
         self.layout = layout
-        self.storage = storage
         self.tdata = Signal(8 * layout.bus_bytes)
         self.tvalid = Signal()
         self.tready = Signal()
@@ -38,39 +41,51 @@ class Receiver(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         """Build control, comparators and storage; Amaranth calls this."""
         m = Module()
+        move = Signal()
         accept = Signal()
         m.d.comb += [
-            self.tready.eq(~ResetSignal(allow_reset_less=True) & (~self.full | self.advance)),
+            move.eq(~self.full | self.advance),
+            self.tready.eq(~ResetSignal(allow_reset_less=True) & move),
             accept.eq(self.tvalid & self.tready),
         ]
-        count = self._control(m, accept)
+        count = self._control(m, accept, move)
         encoded = self._encode(m, accept)
-        if self.storage == "shift":
-            stored = self._shift(m, self._slot_done(m, accept, count), encoded)
-        else:
-            stored = self._enable(m, self._slot_done(m, accept, count), count, encoded)
+        stored = self._store(m, move, self._slot_done(m, accept, count), count, encoded)
         if stored:
             m.d.comb += self.bits.eq(Cat(*stored))
         return m
 
-    def _control(self, m: Module, accept: Signal) -> Signal:
+    def _later(self, m: Module, move: Value, value: Value, name: str) -> Value:
+        """`value`, behind the rank of registers between encoder and storage."""
+        register = Signal(len(value), name=f"{name}_reg", reset_less=True)
+        with m.If(move):
+            m.d.sync += register.eq(value)
+        return register
+
+    def _control(self, m: Module, accept: Signal, move: Signal) -> Signal:
         """Count beats, tell good frames from bad; returns the number of the coming beat."""
         n_beats = self.layout.frame_beats
         count = Signal(max(1, (n_beats - 1).bit_length()))
         swallow = Signal()
         at_end = Signal()
         wrong = Signal()
-        m.d.comb += [at_end.eq(_equals(count, n_beats - 1)), wrong.eq(self.tlast ^ at_end)]
+        done = Signal()
+        m.d.comb += [
+            at_end.eq(_equals(count, n_beats - 1)),
+            wrong.eq(self.tlast ^ at_end),
+            done.eq(accept & ~swallow & self.tlast & at_end),
+        ]
         m.d.sync += self.frame_error.eq(accept & ~swallow & wrong)
-        with m.If(self.advance):
-            m.d.sync += self.full.eq(0)
         with m.If(accept):
             with m.If(swallow):
                 m.d.sync += swallow.eq(~self.tlast)
             with m.Elif(self.tlast | at_end):
-                m.d.sync += [count.eq(0), swallow.eq(~self.tlast), self.full.eq(~wrong)]
+                m.d.sync += [count.eq(0), swallow.eq(~self.tlast)]
             with m.Else():
                 m.d.sync += count.eq(count + 1)
+        done_later = Signal(name="done_reg")
+        with m.If(move):
+            m.d.sync += [done_later.eq(done), self.full.eq(done_later)]
         return count
 
     def _slot_done(self, m: Module, accept: Signal, count: Signal) -> Value:
@@ -93,48 +108,38 @@ class Receiver(Elaboratable):
             encoded[group, threshold] = bit
         return encoded
 
-    def _shift(
-        self, m: Module, slot_done: Value, encoded: dict[tuple[int, int], Signal]
-    ) -> list[Value]:
-        """A chain for each (group, threshold), just long enough for its earliest used slot."""
-        n_slots = self.layout.n_slots
-        chains: dict[tuple[int, int], Signal] = {}
-        for key, bit in encoded.items():
-            first = min(b.slot for b in self.layout.bits if (b.group, b.threshold) == key)
-            chain = Signal(n_slots - first, name=f"chain_{key[0]}_{key[1]}", reset_less=True)
-            with m.If(slot_done):
-                m.d.sync += chain.eq(Cat(bit, chain))
-            chains[key] = chain
-        return [chains[b.group, b.threshold][n_slots - 1 - b.slot] for b in self.layout.bits]
-
-    def _enable(
+    def _store(
         self,
         m: Module,
+        move: Value,
         slot_done: Value,
         count: Signal,
         encoded: dict[tuple[int, int], Signal],
     ) -> list[Value]:
-        """A flip-flop for each bit, enabled in its slot; the slot number is decoded in halves."""
+        """A flip-flop for each bit, written in its slot; the slot number is decoded in halves.
+
+        The write is an and-or of bit, old value and the two halves, which is one cell of four
+        inputs and a flip-flop; as an ``if`` it would become a clock enable with a LUT of its own.
+        """
         slot = count[1:] if self.layout.beats_per_slot == 2 else count
         half = len(slot) // 2
         low, high = slot[:half], slot[half:]
-        low_is: dict[int, Value] = {}
-        high_is: dict[int, Value] = {}
-        enabled: dict[int, Signal] = {}
+        numbers = {bit.slot for bit in self.layout.bits}
+        low_is: dict[int, Signal] = {}
+        for i in sorted({number % (1 << half) for number in numbers}):
+            low_is[i] = Signal(name=f"low_is_{i}")
+            m.d.comb += low_is[i].eq(self._later(m, move, _equals(low, i), f"low_is_{i}"))
+        high_is: dict[int, Signal] = {}
+        for j in sorted({number >> half for number in numbers}):
+            high_is[j] = Signal(name=f"high_is_{j}")
+            now = _equals(high, j) & slot_done
+            m.d.comb += high_is[j].eq(self._later(m, move, now, f"high_is_{j}") & move)
+        bits = {key: self._later(m, move, bit, bit.name) for key, bit in encoded.items()}
         registers: dict[tuple[int, int, int], Signal] = {}
-        for number in sorted({bit.slot for bit in self.layout.bits}):
-            i, j = number % (1 << half), number >> half
-            if i not in low_is:
-                low_is[i] = Signal(name=f"low_is_{i}")
-                m.d.comb += low_is[i].eq(_equals(low, i))
-            if j not in high_is:
-                high_is[j] = Signal(name=f"high_is_{j}")
-                m.d.comb += high_is[j].eq(_equals(high, j) & slot_done)
-            enabled[number] = Signal(name=f"slot_{number}")
-            m.d.comb += enabled[number].eq(low_is[i] & high_is[j])
         for bit in sorted(set(self.layout.bits)):
             key = (bit.group, bit.threshold, bit.slot)
-            registers[key] = Signal(name="bit_{}_{}_{}".format(*key), reset_less=True)
-            with m.If(enabled[bit.slot]):
-                m.d.sync += registers[key].eq(encoded[bit.group, bit.threshold])
+            registers[key] = register = Signal(name="bit_{}_{}_{}".format(*key), reset_less=True)
+            low_now, high_now = low_is[bit.slot % (1 << half)], high_is[bit.slot >> half]
+            inner = (bits[bit.group, bit.threshold] & low_now) | (register & ~low_now)
+            m.d.sync += register.eq((inner & high_now) | (register & ~high_now))
         return [registers[b.group, b.threshold, b.slot] for b in self.layout.bits]

@@ -11,7 +11,7 @@ from gate2hw.ir.netlist import Netlist
 from gate2hw.rtl.core import Core
 from gate2hw.rtl.layout import FrameLayout, ResultLayout
 from gate2hw.rtl.options import RtlOptions
-from gate2hw.rtl.receiver import Receiver
+from gate2hw.rtl.receiver import RECEIVER_LATENCY, Receiver
 from gate2hw.rtl.sender import Sender
 
 __all__ = ["Top"]
@@ -21,8 +21,8 @@ class Top(Elaboratable):
     """Ports ``s_axis_*`` (features) and ``m_axis_*`` (result), and ``frame_error``.
 
     Latency, from the last input beat taken to ``m_axis_tvalid`` with nothing in the way, is
-    `latency_cycles`: one cycle for the stored bits, one for the result register, and the core
-    between them. At full rate a frame is taken every `interval_cycles`: the
+    `latency_cycles`: those of the receiver, one for the result register, and the core between
+    them. At full rate a frame is taken every `interval_cycles`: the
     longer of the input and the result frame. `core`, if given, is placed as it is (simulation in
     Python); otherwise the Verilog core is instantiated by name.
     """
@@ -33,7 +33,7 @@ class Top(Elaboratable):
         self.ports = Core(net, options)
         self.frame = FrameLayout.of(net, options)
         self.result = ResultLayout.of(net, options)
-        self.latency_cycles = self.ports.latency_cycles + 2
+        self.latency_cycles = RECEIVER_LATENCY + self.ports.latency_cycles + 1
         self.interval_cycles = max(self.frame.frame_beats, self.result.result_beats)
         width = 8 * options.bus_bytes
         self.s_axis_tdata = Signal(width)
@@ -59,7 +59,7 @@ class Top(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         """Connect receiver, core and sender; Amaranth calls this."""
         m = Module()
-        m.submodules.receiver = receiver = Receiver(self.frame, self.frame.storage(self.options))
+        m.submodules.receiver = receiver = Receiver(self.frame)
         m.submodules.sender = sender = Sender(self.result)
         core = self.ports if self.core is None else self.core
         if self.core is not None:

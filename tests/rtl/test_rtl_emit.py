@@ -75,13 +75,13 @@ def test_manifest(net, tmp_path):
     manifest = emit_rtl(net, tmp_path, options, version="0.1.0")
     assert Manifest.load(tmp_path / "manifest.json") == manifest
     assert manifest.core_latency_cycles == 4
-    assert manifest.top_latency_cycles == 6
+    assert manifest.top_latency_cycles == 7
     assert (manifest.frame_bytes, manifest.frame_beats) == (7, 4)
     assert (manifest.result_bytes, manifest.result_beats) == (4, 2)
     assert manifest.score_signed
     assert manifest.used_inputs == tuple(net.used_inputs().tolist())
     assert manifest.netlist_digest == net.content_digest()
-    assert manifest.options() == replace(options, storage="enable")
+    assert manifest.options() == options
     assert manifest.options(popcount="adder").popcount == "adder"
     manifest.check_files(tmp_path)
     core = tmp_path / "lgn_core.v"
@@ -123,7 +123,6 @@ def test_damaged_manifest(text, reason, tmp_path):
         ({"bus_bytes": 3}, "1, 2, 4, 8"),
         ({"output": "score"}, "did you mean 'scores'"),
         ({"popcount": "adders"}, "did you mean 'adder'"),
-        ({"storage": "ram"}, "storage"),
     ],
 )
 def test_bad_options(change, reason):
@@ -164,7 +163,7 @@ def lint(folder: Path, files) -> subprocess.CompletedProcess:
     "options",
     [
         RtlOptions(),
-        RtlOptions(output="scores", popcount="adder", gate_registers=(0, 2), storage="enable"),
+        RtlOptions(output="scores", popcount="adder", gate_registers=(0, 2)),
         RtlOptions(bus_bytes=8, register_gates=False, register_scores=False, register_argmax=False),
     ],
     ids=["default", "scores", "combinational"],
@@ -188,7 +187,7 @@ def test_lint(net, options, tmp_path):
 @pytest.mark.parametrize("output", ["class", "scores"])
 def test_lint_of_odd_shapes(shape, output, tmp_path):
     net = random_net(np.random.default_rng(2), **shape)
-    options = RtlOptions(output=output, storage="enable", popcount="adder")
+    options = RtlOptions(output=output, popcount="adder")
     manifest = emit_rtl(net, tmp_path, options, version="0.1.0")
     result = lint(tmp_path, manifest.files)
     assert result.returncode == 0, result.stderr

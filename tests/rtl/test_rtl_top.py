@@ -59,14 +59,13 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("storage", ["shift", "enable"])
 @pytest.mark.parametrize("bus_bytes", [1, 2, 4, 8])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_random_stalls(shape, bus_bytes, storage):
+def test_random_stalls(shape, bus_bytes):
     rng = np.random.default_rng(bus_bytes)
     net = random_net(rng, n_gates=15, **SHAPES[shape])
     output = "scores" if bus_bytes in (2, 8) or shape == "eight" else "class"
-    options = RtlOptions(bus_bytes=bus_bytes, output=output, storage=storage)
+    options = RtlOptions(bus_bytes=bus_bytes, output=output)
     x = random_features(net.encoder, 12, rng)
     run = StreamRun(
         make_top(net, options), flat(frames_of(net, options, x)), stall=0.4, seed=bus_bytes
@@ -98,7 +97,7 @@ def test_latency_and_interval_at_full_rate(registers, output, bus_bytes):
     assert run.frames == expected_frames(net, options, x)
     n_beats = top.frame.frame_beats
     assert run.frame_cycles[0] - run.taken_cycles[n_beats - 1] == top.latency_cycles
-    assert top.latency_cycles == top.ports.latency_cycles + 2
+    assert top.latency_cycles == top.ports.latency_cycles + 3
     steady = np.diff(run.taken_cycles[n_beats - 1 :: n_beats])[3:]
     assert (steady == top.interval_cycles).all()
     assert top.interval_cycles == max(n_beats, len(run.frames[0]))
@@ -180,19 +179,15 @@ def test_only_used_bits_are_stored():
     net = random_net(rng, n_features=40, thresholds=(20, 90, 200), n_gates=6, per_class=2)
     layout = FrameLayout.of(net, RtlOptions())
     assert len(layout.bits) == len(net.used_inputs()) < 25
-    assert layout.enable_cells() < 50 < layout.shift_cells()
-    assert layout.storage(RtlOptions()) == "enable"
-    dense = random_net(rng, n_features=40, thresholds=(90,), n_gates=500)
-    assert FrameLayout.of(dense, RtlOptions()).storage(RtlOptions()) == "shift"
 
 
 def test_layouts():
     rng = np.random.default_rng(18)
     net = random_net(rng, n_features=5, max_value=1000, thresholds=(1, 999), n_classes=300)
     layout = FrameLayout.of(net, RtlOptions(bus_bytes=4))
-    assert (layout.frame_bytes, layout.frame_beats, layout.n_slots) == (10, 3, 3)
+    assert (layout.frame_bytes, layout.frame_beats, layout.beats_per_slot) == (10, 3, 1)
     narrow = FrameLayout.of(net, RtlOptions(bus_bytes=1))
-    assert (narrow.frame_beats, narrow.beats_per_slot, narrow.n_slots) == (10, 2, 5)
+    assert (narrow.frame_beats, narrow.beats_per_slot) == (10, 2)
     result = ResultLayout.of(net, RtlOptions(output="scores", bus_bytes=4))
     assert (result.class_bytes, result.score_bytes) == (2, 1)
     assert (result.result_bytes, result.result_beats) == (302, 76)

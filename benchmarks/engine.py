@@ -5,12 +5,13 @@
 Nets: SYNTHETIC dense ones (784 pixels, one threshold, six layers, ten classes, drawn with a trained
 net's mix: `synthetic.py`) of 48,000 gates, which is difflogic's MNIST model, and of 384,000; the
 trained nets of examples/models and of --models; SYNTHETIC LogicTreeNets for CIFAR-10 (`models.py`).
-Ours gets the netlist after `run_pipeline(unroll_shared(network), 1)`; that and the planning are
-`ready_s`. Peers get the gates as the network has them, as their users' models do: difflogic's
-CompiledLogicNet and torchlogix's Circuit (simplified by its own `simplify`) emit their C and run
-gcc -O1 themselves, with a time limit (--limit); libraries are kept by content under build/, with
-the seconds that they took. Each contestant is a process of its own, with one thread unless a name
-says otherwise. `make peers` installs them; without one its ratios are null and the exit code is 1.
+Ours gets the netlist after `run_pipeline(unroll_shared(network), 1)`, CIFAR S and M that of level
+2; that and the planning are `ready_s`. Peers get the gates as the network has them, as their users'
+models do: difflogic's CompiledLogicNet and torchlogix's Circuit (simplified by its own `simplify`)
+emit their C and run gcc -O1 themselves, with a time limit (--limit); libraries are kept by content
+under build/, with the seconds that they took. Each contestant is a process of its own, with one
+thread unless a name says otherwise. `make peers` installs them; without one its ratios are null and
+the exit code is 1.
 
 End to end is uint8 images in memory to classes: for ours `Engine.predict`, for peers what users
 write (pixels compared with NumPy, the call, argmax). Kernel is the gates alone on bits that are

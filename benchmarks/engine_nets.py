@@ -36,8 +36,9 @@ __all__ = [
 EXAMPLES = Path(__file__).parents[1] / "examples" / "models"
 DENSE_LAYERS, DENSE_THRESHOLD = 6, 127
 PROFILES = {"dense": "mnist-dense", "trees": "mnist-conv"}
-LEVEL = 1
-"""Of `run_pipeline`: the structural passes."""
+LEVEL, LEVELS = 1, {"CIFAR S": 2, "CIFAR M": 2}
+"""Of `run_pipeline`: the structural passes, with the local rules and sharing where kernels overlap
+and the net is small enough to wait for them."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def prepare(name: str, n_images: int, n_times: int, n_distinct: int | None = Non
     times = []
     for _ in range(n_times):
         clock = time.perf_counter()
-        netlist = run_pipeline(unroll_shared(network), LEVEL).net
+        netlist = run_pipeline(unroll_shared(network), LEVELS.get(name, LEVEL)).net
         times.append(time.perf_counter() - clock)
     x = images_of(name, network, n_distinct or n_images)
     scores = evaluate(network, x)

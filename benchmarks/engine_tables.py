@@ -198,9 +198,12 @@ def judge(rows: list[Row], headline: str, threads: int) -> tuple[dict[str, Any],
     missed = []
     full = headline == HEADLINE
     for key, value in keys.items():
+        goal, note = GOALS.get(key, (None, "")) if full or "cifar" in key else (None, "")
+        if value is None and goal is not None and "cifar" not in key:
+            missed.append(key)
+            print(f"{key}: not measured (goal {goal:,g})")
         if not isinstance(value, float):
             continue
-        goal, note = GOALS.get(key, (None, "")) if full or "cifar" in key else (None, "")
         shown = f"{value:,.0f}" if value > 1000 else f"{value:.3g}"
         if goal is None:
             print(f"{key}: {shown}")

@@ -108,17 +108,12 @@ def add_parsers(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         add(sub, common)
 
 
-def _notes(notes: list[str], terminal: Terminal) -> None:
-    for note in notes:
-        terminal.error(f"note: {note}")
-
-
 def _convert(args: argparse.Namespace, terminal: Terminal) -> int:
     from gate2hw import flow
 
     result = flow.convert(args.source, args.target)
     terminal.give(result)
-    _notes(result["notes"], terminal)
+    terminal.notes(result["notes"])
     terminal.say(
         f"{args.target}: {result['gates']:,} gates, depth {result['depth']}, "
         f"{result['inputs']:,} inputs, {result['outputs']:,} outputs"
@@ -140,7 +135,7 @@ def _opt(args: argparse.Namespace, terminal: Terminal) -> int:
             progress=progress,
         )
     terminal.give(result)
-    _notes(result["notes"], terminal)
+    terminal.notes(result["notes"])
     unit = "gates" if result["mode"] == "gates" else "ands"
     word = {"gates": "gates", "ands": "ANDs"}[unit]
     before, after, proof = result["before"], result["after"], result["proof"]

@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 PEER_PYTHON ?= python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest check lint synth verify report doctor bench peers wheel clean
+.PHONY: help setup demo test test-full test-lowest check lint synth verify report doctor bench peers wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,10 @@ demo: setup  ## train, compile, check, place and route the digits classifier
 
 test: setup  ## all tests (minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+test-full: setup  ## all tests and long proofs, faults planted in every block; writes their list
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m '' $(PYTEST_ARGS)
+	$(BIN)/python benchmarks/mutations.py
 
 check: setup lint  ## the fast loop: lint, types and the tests that are not marked slow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' -q $(PYTEST_ARGS)

@@ -3,9 +3,9 @@
 Every command of the command line is one call with the same name: `gate2hw.train`,
 `gate2hw.compile`, `gate2hw.verify`, `gate2hw.synth`, `gate2hw.targets`, `gate2hw.report`,
 `gate2hw.predict`, `gate2hw.bench`, `gate2hw.export`, `gate2hw.convert`, `gate2hw.opt`,
-`gate2hw.sweep`, `gate2hw.info`, `gate2hw.demo`, `gate2hw.doctor`; only `import`, a word of Python,
-is `gate2hw.flow.import_model`. They are loaded when first used: importing gate2hw imports neither
-torch nor amaranth.
+`gate2hw.sweep`, `gate2hw.board`, `gate2hw.boards`, `gate2hw.talk`, `gate2hw.wave`, `gate2hw.info`,
+`gate2hw.demo`, `gate2hw.doctor`; only `import`, a word of Python, is `gate2hw.flow.import_model`.
+They are loaded when first used: importing gate2hw imports neither torch nor amaranth.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "bench",
+    "board",
+    "boards",
     "compile",
     "convert",
     "demo",
@@ -30,14 +32,18 @@ __all__ = [
     "report",
     "sweep",
     "synth",
+    "talk",
     "targets",
     "train",
     "verify",
+    "wave",
 ]
 
 if TYPE_CHECKING:
     from gate2hw.flow import (
         bench,
+        board,
+        boards,
         compile,
         convert,
         demo,
@@ -49,9 +55,11 @@ if TYPE_CHECKING:
         report,
         sweep,
         synth,
+        talk,
         targets,
         train,
         verify,
+        wave,
     )
 
 

@@ -25,6 +25,8 @@ Sink: TypeAlias = Callable[[int, int, bool], bool]
 """(cycle, cycles since a beat last went in, result waiting at the last edge) to: ready?"""
 
 _MOST_VIOLATIONS = 20
+_MOST_SURPLUS = 8
+_MOST_PARTIAL = 4096
 
 
 def always(*_: Any) -> bool:
@@ -54,13 +56,14 @@ def at_random(rng: np.random.Generator, share: float) -> Callable[..., bool]:
 class Trace:
     """What one run saw; every number is a cycle.
 
-    `taken` (one a beat that went in), `results` one list of (data, last) a result frame,
-    `first_valid` one a result frame: when its first beat was first offered, `errors` one a cycle
-    in which frame_error was high, `partial` the beats of a result frame left unfinished.
+    `taken` (one a beat that went in), `results` one list of data a result frame, `ended` its last
+    beat, `first_valid` one a result frame: when its first beat was first offered, `errors` one a
+    cycle in which frame_error was high, `partial` the beats of a result frame left unfinished.
     """
 
     taken: list[int] = field(default_factory=list)
     results: list[list[str]] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
     first_valid: list[int] = field(default_factory=list)
     errors: list[int] = field(default_factory=list)
     partial: list[str] = field(default_factory=list)
@@ -120,7 +123,7 @@ class AxisLink:
         """Send all beats, take `n_results` results, then watch `n_extra` more cycles.
 
         Gives up (``timed_out``) after `n_quiet` cycles in which no beat went in or out while
-        some still should. `n_extra` is `n_quiet` unless given.
+        some still should, and where the output never ends. `n_extra` is `n_quiet` unless given.
         """
         trace = Trace()
         dut, clk, set_ready = self.dut, self.clk, self.out_ready.set
@@ -167,6 +170,7 @@ class AxisLink:
                     trace.partial.append(beat[0])
                     if beat[1] == "1":
                         trace.results.append(trace.partial)
+                        trace.ended.append(now)
                         trace.partial, fresh = [], True
             elif held is not None:
                 trace.violate(now, "tvalid fell before the beat was taken")
@@ -178,6 +182,10 @@ class AxisLink:
                 if extra > n_extra:
                     break
             elif since_any > n_quiet:
+                trace.timed_out = True
+                break
+            if len(trace.results) > n_results + _MOST_SURPLUS or len(trace.partial) > _MOST_PARTIAL:
+                trace.violate(now, "results without end")
                 trace.timed_out = True
                 break
         self.in_valid.set(0)

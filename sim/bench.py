@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.tests: list[str] = []
+        self.functions: dict[str, BenchTest] = {}
         self.job: Job
         self.vectors: Vectors
         self.record: Record
@@ -61,9 +61,13 @@ class Bench:
         except Exception as error:
             self._refuse(f"the job could not be read: {error}")
             raise
-        self.record = Record(job, self.kind, self.vectors, self.tests)
+        self.restart()
         write_result(job.result, self.record.content)
         self._is_open = True
+
+    def restart(self) -> None:
+        """Forget all tests that have run."""
+        self.record = Record(self.job, self.kind, self.vectors, tuple(self.functions))
 
     def _refuse(self, sentence: str) -> None:
         self._refused = sentence
@@ -93,7 +97,7 @@ class Bench:
     def test(self, function: BenchTest) -> Any:
         """Register ``async function(dut, bench) -> numbers`` as a cocotb test of its name."""
         name = getattr(function, "__name__", "test")
-        self.tests.append(name)
+        self.functions[name] = function
 
         @functools.wraps(function)
         async def run(dut: Any) -> None:

@@ -23,7 +23,7 @@ def _judge(bench: Bench, test: str, numbers: list[int], trace: CoreTrace) -> dic
         bench.record.fault(f"{test}, {text}", 0)
     bench.record.content["n_violations"] += trace.n_violations
     answers = [core_answer(manifest, *result) for result in trace.results]
-    bad = bench.record.compare(test, numbers, answers)
+    bad = bench.record.compare(test, numbers, answers, trace.ended)
     return {"n_vectors": len(numbers), "mismatches": bad, "n_cycles": trace.n_cycles}
 
 
@@ -102,4 +102,5 @@ async def reset_in_flight(dut: Any, bench: Bench) -> dict[str, Any]:
             total.n_violations += part.n_violations
             total.n_cycles += part.n_cycles
         total.results += trace.results
+        total.ended += trace.ended
     return _judge(bench, "reset_in_flight", kept, total)

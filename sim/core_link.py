@@ -17,9 +17,11 @@ _MOST_VIOLATIONS = 20
 
 @dataclass
 class CoreTrace:
-    """`results`: (class, scores) as bit strings, in order; `valid_at`: their `ce` cycles."""
+    """`results`: (class, scores) as bit strings, in order; `ended`: their cycles; `valid_at`: those
+    of `ce`."""
 
     results: list[tuple[str, str]] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
     valid_at: list[int] = field(default_factory=list)
     sent_at: list[int] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -61,6 +63,7 @@ class CoreLink:
                     trace.violate(number, f"in_valid {valid}, out_valid {as_bits(out_valid)}")
                 if valid:
                     trace.results.append(self._result())
+                    trace.ended.append(number)
         trace.n_cycles = len(bits)
         return trace
 
@@ -114,6 +117,7 @@ class CoreLink:
             if go:
                 if valid == "1":
                     trace.results.append(result)
+                    trace.ended.append(now)
                     trace.valid_at.append(step)
                 line[step % self.latency] = sending
                 if taken:

@@ -92,6 +92,7 @@ class Manifest:
     top_latency_cycles: int
     interval_cycles: int
     modules: dict[str, str]
+    arch: str
 
     @property
     def has_scores(self) -> bool:

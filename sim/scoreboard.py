@@ -114,6 +114,11 @@ class Record:
         """Start a test: forget the faults of the one before."""
         self._faults = []
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the test that is running, so far."""
+        return tuple(self._faults)
+
     def fault(self, text: str, n_violations: int = 1) -> None:
         """Note a broken rule; the test that is running will fail."""
         self._faults.append(text)
@@ -128,10 +133,16 @@ class Record:
         if cycles != expected:
             self.fault(f"{what} measured {cycles}, the manifest says {expected}")
 
-    def compare(self, test: str, numbers: Sequence[int], answers: Sequence[Answer]) -> int:
+    def compare(
+        self,
+        test: str,
+        numbers: Sequence[int],
+        answers: Sequence[Answer],
+        cycles: Sequence[int] = (),
+    ) -> int:
         """Compare answers, in order, with those of the vectors `numbers`; return the mismatches.
 
-        Missing and surplus answers are mismatches too.
+        Missing and surplus answers are mismatches too. `cycles` are those of the answers.
         """
         bad = 0
         for place in range(max(len(numbers), len(answers))):
@@ -139,7 +150,8 @@ class Record:
             answer = answers[place] if place < len(answers) else None
             if number is None or answer is None or not self._equal(number, answer):
                 bad += 1
-                self._mismatch(test, place, number, answer, bad)
+                cycle = cycles[place] if place < len(cycles) else None
+                self._mismatch(test, place, number, answer, bad, cycle)
         self.content["n_compared"] += len(numbers)
         self.content["mismatches"] += bad
         if bad:
@@ -154,12 +166,19 @@ class Record:
         return bool(np.array_equal(self.vectors.scores[number], answer.scores))
 
     def _mismatch(
-        self, test: str, place: int, number: int | None, answer: Answer | None, count: int
+        self,
+        test: str,
+        place: int,
+        number: int | None,
+        answer: Answer | None,
+        count: int,
+        cycle: int | None,
     ) -> None:
         actual = "lost" if answer is None else str(answer)
         found: dict[str, Any] = {
             "test": test,
             "place": place,
+            "cycle": cycle,
             "vector": number,
             "kind": None,
             "actual": actual,

@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from gate2hw import flow
-from gate2hw.cli import export, netlists, predict, sweep
+from gate2hw.cli import asic, boards, export, netlists, predict, sweep, wave
 from gate2hw.cli.console import Terminal
 
 __all__ = ["COMMANDS"]
@@ -55,6 +55,9 @@ def _compile(args: argparse.Namespace, terminal: Terminal) -> int:
             accuracy_budget=args.accuracy_budget,
             samples=args.samples,
             data_dir=args.data,
+            arch=args.arch,
+            positions_per_clock=args.positions_per_clock,
+            target=args.target,
             progress=progress,
         )
     terminal.give(step.result)
@@ -65,6 +68,12 @@ def _compile(args: argparse.Namespace, terminal: Terminal) -> int:
         + (f", {luts['luts']:,} LUT4" if luts else "")
         + ("" if step.fresh else "; unchanged, nothing to do")
     )
+    if plan := step.result["plan"]:
+        terminal.say(
+            f"stream: {plan['interval_cycles']:,} clocks an image, latency "
+            f"{plan['latency_cycles']:,}, {plan['memory_bits']:,} memory bits, "
+            f"{plan['register_bits']:,} registers of windows and map"
+        )
     if lossy is not None:
         first, last = lossy["curve"][0], lossy["curve"][-1]
         splits = [split for split in ("validation", "test") if split in lossy]
@@ -107,6 +116,9 @@ def _links_table(links: list[dict[str, Any]]) -> Table:
 
 
 def _synth(args: argparse.Namespace, terminal: Terminal) -> int:
+    if args.target == asic.TARGET:
+        return asic.synth(args, terminal)
+    asic.refuse_options(args)
     with terminal.progress(f"synth {args.target}") as progress:
         result = flow.synth(
             args.dir,
@@ -115,9 +127,14 @@ def _synth(args: argparse.Namespace, terminal: Terminal) -> int:
             seed=args.seed,
             mapper=args.mapper,
             popcount=args.popcount,
+            latency_cycles=args.latency_cycles,
+            stages=args.stages,
+            tries=args.tries,
             progress=progress,
         )
     terminal.give(result)
+    if len(result.get("tries", ())) > 1:
+        terminal.say(_tries_table(result["tries"]))
     if not result["fits"]:
         terminal.error(f"does not fit: {result['reason']}")
         return 1
@@ -128,12 +145,30 @@ def _synth(args: argparse.Namespace, terminal: Terminal) -> int:
         f"latency {result['latency_ns']:.0f} ns, {result['images_per_s']:,.0f} images/s"
     )
     if not result["clock_met"]:
+        critical = result["critical"]
         terminal.error(
             f"{args.target} reaches {result['fmax_mhz']:.1f} MHz, "
-            f"{result['clock_mhz']:g} MHz was asked for"
+            f"{result['clock_mhz']:g} MHz was asked for; the slowest path, in "
+            f"{critical['block']}: {' -> '.join(critical['places'])}"
         )
         return 1
     return 0
+
+
+def _tries_table(tries: list[dict[str, Any]]) -> Table:
+    table = Table("registers", "seed", "MHz", "LUTs", "FFs", "cells", "cycles", "slowest in")
+    for entry in tries:
+        if not entry["fits"]:
+            table.add_row(entry["name"], str(entry["seed"]), "does not fit")
+            continue
+        table.add_row(
+            entry["name"],
+            str(entry["seed"]),
+            f"{entry['fmax_mhz']:.1f}",
+            *(f"{entry[key]:,}" for key in ("luts", "ffs", "logic_cells", "latency_cycles")),
+            entry["critical_block"],
+        )
+    return table
 
 
 def _targets(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -145,8 +180,8 @@ def _targets(args: argparse.Namespace, terminal: Terminal) -> int:
             target["name"],
             target["part"],
             target["package"],
-            f"{target['luts']:,}",
-            f"{target['ios']}",
+            "" if target["luts"] is None else f"{target['luts']:,}",
+            "" if target["ios"] is None else f"{target['ios']}",
             f"{target['default_clock_mhz']:g}",
             target["description"],
         )
@@ -235,4 +270,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
     **sweep.COMMANDS,
     **export.COMMANDS,
     **predict.COMMANDS,
+    **boards.COMMANDS,
+    **wave.COMMANDS,
 }

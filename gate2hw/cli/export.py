@@ -1,4 +1,4 @@
-"""export: a model as C."""
+"""export: a model as C, as an IP core, or as a Tiny Tapeout project."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ def add_parsers(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
     p = sub.add_parser(
         "export",
         parents=[common],
-        help="a model as self-contained C99, for microcontrollers and servers",
+        help="a model as self-contained C99, as an IP core, or for Tiny Tapeout",
         description="Write MODEL as NAME.h, NAME.c and NAME_selftest.c to DIR: C99 that needs no "
         "library and no heap. MODEL is a build folder, a trained model (which is then simplified "
-        "as by -O 2), or a netlist of any format that convert reads.",
+        "as by -O 2), or a netlist of any format that convert reads. With --format ip the Verilog "
+        "of a build folder as an AXI4-Stream core (aclk, aresetn) with IP-XACT, instantiation "
+        "templates, a VHDL wrapper and a Vivado script; tinytapeout: as a project with info.yaml.",
         epilog="examples: gate2hw export build/digits --format c -o c --name digits; "
-        "cc -O2 c/digits.c c/digits_selftest.c -o selftest; ./selftest",
+        "cc -O2 c/digits.c c/digits_selftest.c -o selftest; ./selftest; "
+        "gate2hw export build/digits --format ip -o ip",
     )
     p.add_argument("model", metavar="MODEL", help="build folder, model or netlist")
-    p.add_argument("--format", choices=["c"], required=True, help="c: C99")
+    p.add_argument("--format", choices=["c", "ip", "tinytapeout"], required=True)
     p.add_argument("-o", "--out", metavar="DIR", required=True, help="folder to write")
     p.add_argument(
         "--name", metavar="NAME", help="prefix of files and C names (default: the build's, or lgn)"
@@ -79,6 +82,9 @@ def _export(args: argparse.Namespace, terminal: Terminal) -> int:
         )
     terminal.give(result)
     terminal.notes(result["notes"])
+    if args.format != "c":
+        terminal.say(f"{args.out}: {result['top']}, {len(result['files'])} files")
+        return 0
     terminal.say(_table(result["sizes"]))
     header, source, selftest = (Path(path) for path in result["files"])
     form = "one sample a call" if args.single else f"{args.word_bits} samples a word"

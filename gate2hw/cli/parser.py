@@ -6,7 +6,7 @@ import argparse
 from typing import TypeAlias
 
 from gate2hw import __version__
-from gate2hw.cli import export, netlists, predict, sweep
+from gate2hw.cli import asic, boards, export, netlists, predict, sweep, wave
 from gate2hw.cli.values import fraction, mhz
 
 __all__ = ["make_parser"]
@@ -93,6 +93,22 @@ def _add_compile(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         help="thermometer: input codes that the encoder cannot make do not count; none: a core "
         "that is right on all codes (default: thermometer)",
     )
+    p.add_argument(
+        "--arch",
+        choices=["unrolled", "stream", "auto"],
+        default="unrolled",
+        help="unrolled: gates for every position, an image a clock; stream: one tree for each "
+        "kernel, pixels in raster order; auto: stream where unrolled is too large for --target, "
+        "or 20,000 LUTs (default: unrolled)",
+    )
+    p.add_argument(
+        "--positions-per-clock",
+        type=_positive,
+        default=1,
+        metavar="P",
+        help="stream: columns that work side by side; divides the row and the pixels of a beat",
+    )
+    p.add_argument("--target", metavar="NAME", help="what --arch auto must fit; see targets")
     group = p.add_argument_group(
         "lossy",
         "Smaller hardware for a little accuracy. The result is another function, with a golden "
@@ -141,12 +157,39 @@ def _add_synth(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="synthesise, place and route for a target",
         description="Synthesise, place and route for a target; bitstream and results go to "
-        "DIR/NAME. Exit code 1 if the design does not fit or misses its clock.",
+        "DIR/NAME. With --clock-mhz or --latency-cycles pipeline registers are added and the "
+        "design routed again until the goal is met or nothing more is gained; a search that was "
+        "interrupted goes on. Exit code 1 if the design does not fit or misses its clock.",
         epilog="example: gate2hw synth build/digits --target ecp5-25k --clock-mhz 40",
     )
     p.add_argument("dir", metavar="DIR", help="build folder")
     p.add_argument("--target", metavar="NAME", required=True, help="see: gate2hw targets")
-    p.add_argument("--clock-mhz", type=mhz, metavar="F", help="constraint (default: target's)")
+    p.add_argument(
+        "--clock-mhz",
+        type=mhz,
+        metavar="F",
+        help="the clock to meet, with as little latency as may be (default: none; one run with "
+        "the registers that compile gave, for the target's own clock)",
+    )
+    p.add_argument(
+        "--latency-cycles",
+        type=_positive,
+        metavar="N",
+        help="the fastest clock within N cycles from the last input beat to the result",
+    )
+    p.add_argument(
+        "--stages",
+        metavar="TEXT",
+        help="which registers, in one run: ranks gates=N,popcount=N, and with 0 or 1 outputs, "
+        "scores, tree, compare, result; what is left out is as compile gave it",
+    )
+    p.add_argument(
+        "--tries",
+        type=_positive,
+        metavar="N",
+        default=10,
+        help="most runs of place and route in a search (default: 10)",
+    )
     p.add_argument("--seed", type=_positive, default=1, metavar="N", help="placement seed")
     p.add_argument(
         "--mapper",
@@ -162,6 +205,7 @@ def _add_synth(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         help="score adders: luts (cells of our own, the smallest), adder (carry chains, the "
         "fastest), compressor; auto: the smallest that the mapper allows",
     )
+    asic.add_options(p)
 
 
 def _add_rest(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
@@ -199,4 +243,6 @@ def make_parser() -> argparse.ArgumentParser:
     sweep.add_parsers(sub, common)
     export.add_parsers(sub, common)
     predict.add_parsers(sub, common)
+    boards.add_parsers(sub, common)
+    wave.add_parsers(sub, common)
     return parser

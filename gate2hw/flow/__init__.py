@@ -6,7 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gate2hw.flow.asic import synth_asic
     from gate2hw.flow.benching import bench
+    from gate2hw.flow.boarding import board, boards
+    from gate2hw.flow.boardsim import simulate_board
     from gate2hw.flow.compiling import compile
     from gate2hw.flow.converting import convert, opt
     from gate2hw.flow.demonstration import demo
@@ -17,11 +20,15 @@ if TYPE_CHECKING:
     from gate2hw.flow.reporting import report
     from gate2hw.flow.sweeping import sweep
     from gate2hw.flow.synthesis import synth
+    from gate2hw.flow.talking import talk
     from gate2hw.flow.training import train
     from gate2hw.flow.verifying import verify
+    from gate2hw.flow.waves import wave
 
 __all__ = [
     "bench",
+    "board",
+    "boards",
     "compile",
     "convert",
     "demo",
@@ -32,15 +39,21 @@ __all__ = [
     "opt",
     "predict",
     "report",
+    "simulate_board",
     "sweep",
     "synth",
+    "synth_asic",
+    "talk",
     "targets",
     "train",
     "verify",
+    "wave",
 ]
 
 _HOME = {
     "bench": "benching",
+    "board": "boarding",
+    "boards": "boarding",
     "compile": "compiling",
     "convert": "converting",
     "demo": "demonstration",
@@ -51,11 +64,15 @@ _HOME = {
     "opt": "converting",
     "predict": "predicting",
     "report": "reporting",
+    "simulate_board": "boardsim",
     "sweep": "sweeping",
     "synth": "synthesis",
+    "synth_asic": "asic",
+    "talk": "talking",
     "targets": "information",
     "train": "training",
     "verify": "verifying",
+    "wave": "waves",
 }
 
 

@@ -29,6 +29,9 @@ from gate2hw.ir.unroll import encoder_of, instantiated_gates
 if TYPE_CHECKING:
     import torch
 
+    from gate2hw.flow.stream_build import StreamBuild
+    from gate2hw.passes.manager import PassRecord
+
 __all__ = ["compile", "model_path"]
 
 LOSSY_GOLDEN = "golden_lossy.npz"
@@ -132,7 +135,12 @@ def _approximated(
 
 def _drop_stale(folder: BuildFolder) -> None:
     """Forget and delete what was checked, placed and reported of the RTL about to be replaced."""
-    stale = [*folder.path.glob("rtl/*.v"), folder.path / LUTS, folder.path / LOSSY_GOLDEN]
+    stale = [
+        *folder.path.glob("rtl/*.v"),
+        *folder.path.glob("stream/*"),
+        folder.path / LUTS,
+        folder.path / LOSSY_GOLDEN,
+    ]
     stale += [folder.path / "report.html", folder.path / "report.json"]
     for step, record in folder.steps().items():
         if step.startswith("synth."):
@@ -151,6 +159,7 @@ def _compile(
     progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
     from gate2hw.flow.sharing import started
+    from gate2hw.flow.stream_build import choose_arch, compile_stream
     from gate2hw.passes.manager import run_pipeline
     from gate2hw.passes.mapping.lutmap import effort_for, map_luts
     from gate2hw.passes.pipelines import pipeline
@@ -165,6 +174,16 @@ def _compile(
     progress(0, 5, "unrolling")
     files, golden_reason = _write_model(folder, network, source)
     root, shared = started(network, level)
+    arch, why = choose_arch(options["arch"], network, root, options["target"])
+    if arch == "stream":
+        if options["accuracy_budget"] is not None:
+            raise InputError("an accuracy budget needs --arch unrolled, auto chose stream")
+        save_netlist(folder.path / "netlist_raw.npz", root)
+        files.append(folder.path / "netlist_raw.npz")
+        built = compile_stream(folder.path, network, root, options, rtl_options, progress)
+        return [*files, *built.files], _stream_result(
+            network, root, built, shared, options, golden_reason, why
+        )
     progress(1, 5, f"optimising {root.n_gates:,} gates")
     outcome = run_pipeline(root, level, care=care, output=options["output"])
     records = [*shared, *outcome.records]
@@ -217,8 +236,46 @@ def _compile(
         "golden": "golden.npz" if lossy is None else LOSSY_GOLDEN,
         "golden_reason": golden_reason,
         "manifest": "rtl/manifest.json",
+        "arch": {"name": arch, "reason": why},
+        "plan": None,
     }
     return files, result
+
+
+def _stream_result(
+    network: LogicNetwork,
+    root: Netlist,
+    built: StreamBuild,
+    shared: list[PassRecord],
+    options: dict[str, Any],
+    golden_reason: str | None,
+    why: str,
+) -> dict[str, Any]:
+    """What is recorded of a streaming design."""
+    return {
+        "options": options,
+        "model": {
+            "digest": network.digest,
+            "dataset": network.dataset,
+            "classes": list(network.class_names),
+        },
+        "root_digest": root.digest,
+        "gates": {
+            "unique": network.n_unique_gates,
+            "instantiated": instantiated_gates(network),
+            "optimised": built.n_gates,
+            "depth": built.depth,
+        },
+        "luts4": built.luts,
+        "passes": [asdict(record) for record in [*shared, *built.records]],
+        "inputs": {"total": root.n_inputs, "used": len(built.net.used_inputs())},
+        "approximation": None,
+        "golden": "golden.npz",
+        "golden_reason": golden_reason,
+        "manifest": "rtl/manifest.json",
+        "arch": {"name": "stream", "reason": why},
+        "plan": built.plan,
+    }
 
 
 def compile(
@@ -233,6 +290,9 @@ def compile(
     accuracy_budget: float | None = None,
     samples: Path | str | None = None,
     data_dir: Path | str | None = None,
+    arch: str = "unrolled",
+    positions_per_clock: int = 1,
+    target: str | None = None,
     progress: Progress = silent,
 ) -> Step:
     """Compile `model` into the build folder `out_dir`: netlists and RTL.
@@ -243,10 +303,17 @@ def compile(
     ``"thermometer"`` (codes that no input makes do not count) or ``"none"``. `accuracy_budget`, a
     fraction, allows a lossy optimisation that loses at most so much accuracy on the validation
     split; its samples come from the .npz `samples`, or by the recipe beside the model with data
-    in `data_dir`. Returns the step; its result holds the gate counts and the record of every pass.
+    in `data_dir`. `arch` is ``"unrolled"`` (every position has gates of its own, a sample a clock),
+    ``"stream"`` (one tree for each kernel, `positions_per_clock` of them) or ``"auto"``: stream
+    where the unrolled design is too large for `target` (without one: see `stream_build`).
+    Returns the step; its result holds the gate counts and the record of every pass.
     Raises InputError or ModelFileError for what cannot be used.
     """
     network, source = _load(model)
+    from gate2hw.flow.stream_build import check_arch
+
+    lossy = accuracy_budget is not None
+    check_arch(network, arch, positions_per_clock, target, lossy=lossy)
     given = None
     if accuracy_budget is not None:
         given = load_samples(source, samples, data_dir)
@@ -262,6 +329,9 @@ def compile(
         "care": check_care(care),
         "accuracy_budget": accuracy_budget,
         "samples": None if samples is None else str(samples),
+        "arch": arch,
+        "positions_per_clock": positions_per_clock,
+        "target": target,
     }
     golden = source.with_name("golden.npz") if source is not None else None
     key = key_of(

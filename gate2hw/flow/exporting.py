@@ -1,4 +1,4 @@
-"""export: a model as self-contained C99."""
+"""export: a model as self-contained C99; its Verilog as a package (see `packaging`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gate2hw import __version__
 from gate2hw.errors import CheckFailedError, InputError, nearest
 from gate2hw.flow.build import Progress, silent
 from gate2hw.flow.models import SHIFTED, find_netlist
+from gate2hw.flow.packaging import PACKAGES, package
 from gate2hw.formats.c_export import check_c_name, export_c
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import classes, scores
@@ -19,6 +20,7 @@ from gate2hw.ir.store import Golden
 __all__ = ["export"]
 
 EXPORTS: Final = ("c",)
+DEFAULT_WORD_BITS: Final = 32
 OPT_LEVEL: Final = 2
 """Of a model that was not compiled: what the passes do without any tool."""
 N_GOLDEN: Final = 16
@@ -43,7 +45,7 @@ def export(
     *,
     format: str = "c",
     name: str | None = None,
-    word_bits: int = 32,
+    word_bits: int = DEFAULT_WORD_BITS,
     single: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -58,9 +60,19 @@ def export(
     Returns the files, the size table, `vectors` ("golden" or "random") and `notes`. Raises
     InputError or ModelFileError for what cannot be used, CheckFailedError where the netlist and
     the golden file do not agree.
+
+    With `format` ``ip`` or ``tinytapeout`` the Verilog of the build folder `model` is packaged
+    instead, under the build's name: see `gate2hw.flow.packaging.package`.
     """
-    if format not in EXPORTS:
-        raise InputError(f"export format {format!r} is unknown; {nearest(format, EXPORTS)}")
+    if format not in (*EXPORTS, *PACKAGES):
+        names = (*EXPORTS, *PACKAGES)
+        raise InputError(f"export format {format!r} is unknown; {nearest(format, names)}")
+    if format in PACKAGES:
+        if name is not None or single or word_bits != DEFAULT_WORD_BITS:
+            raise InputError(
+                f"name, word_bits and single are for C; {format} is as it was compiled"
+            )
+        return package(model, out_dir, format=format, progress=progress)
     if name is not None:
         check_c_name(name)
     found = find_netlist(model, opt_level=OPT_LEVEL, progress=progress)

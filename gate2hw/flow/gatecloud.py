@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gate2hw.errors import CheckFailedError
+from gate2hw.errors import CheckFailedError, IRError
 from gate2hw.ir.aiger import read_aiger, write_aiger
 from gate2hw.ir.care import legalised
+from gate2hw.ir.cell_delays import check_cell_delays
 from gate2hw.ir.netlist import Head, Names, Netlist
 from gate2hw.ir.simulate import pack, simulate, unpack
+from gate2hw.ir.verilog_gates import read_gates
 from gate2hw.passes.mapping.lut_expand import expand
 from gate2hw.rtl import Manifest
 from gate2hw.rtl.core import ScoreFormat
@@ -74,11 +76,14 @@ def _on_legal_codes(ports: Netlist, like: Netlist) -> Netlist:
 def prove_gates(net: Netlist, rtl_dir: Path, manifest: Manifest, work_dir: Path) -> dict[str, Any]:
     """Prove the Verilog gate cloud in `rtl_dir` equal to `net`, pipeline registers as wires.
 
+    Where there are registers, every path through the gates must have as many as the manifest says.
     Where the manifest says that the encoder's care set was used, equal on legal codes.
     Returns ``{"result": "equivalent", "time_s": ...}``. Raises CheckFailedError with the
     counter-example and what the netlist gives for it where they differ or nothing was decided.
     """
     source = rtl_dir / f"{manifest.modules['gates']}.v"
+    if manifest.gate_registers:
+        _check_stages(source, len(manifest.gate_registers))
     return _prove(net, [source], manifest, work_dir, None)
 
 
@@ -87,9 +92,30 @@ def prove_cells(
 ) -> dict[str, Any]:
     """Prove the module of LUT cells in `cells_path` equal to `net`, as `prove_gates` does.
 
-    The cells are what Yosys's simulation models of `family` say they are.
+    The cells are what Yosys's simulation models of `family` say they are. Every path through them
+    must have as many registers as the manifest says: then the pipeline computes what it computes
+    with registers as wires, cycles later.
     """
-    return _prove(net, [cells_path], manifest, work_dir, family)
+    n_ranks = len(manifest.gate_registers)
+    _check_delays(cells_path, family, n_ranks)
+    return {**_prove(net, [cells_path], manifest, work_dir, family), "n_ranks": n_ranks}
+
+
+def _check_stages(path: Path, n_ranks: int) -> None:
+    try:
+        with path.open(encoding="ascii") as file:
+            found = read_gates(file).latency_cycles
+    except IRError as error:
+        raise CheckFailedError(f"the registers are not balanced: {path.name}: {error}") from error
+    if found != n_ranks:
+        raise CheckFailedError(f"{path.name} has {found} ranks of registers, not {n_ranks}")
+
+
+def _check_delays(path: Path, family: Family, n_ranks: int) -> None:
+    try:
+        check_cell_delays(path, family, n_ranks)
+    except IRError as error:
+        raise CheckFailedError(f"the registers are not balanced: {error}") from error
 
 
 def prove_popcounts(
@@ -97,9 +123,11 @@ def prove_popcounts(
 ) -> dict[str, Any]:
     """Prove each module of popcount cells in `cells_dir` equal to the counter it was written from.
 
-    The counter itself is compared with integers on random inputs and at both ends. Returns how
-    many modules were proved; raises CheckFailedError for one that differs.
+    The counter itself is compared with integers on random inputs and at both ends. Registers are as
+    in `prove_cells`. Returns how many modules were proved; raises CheckFailedError for one that
+    differs.
     """
+    n_ranks = manifest.popcount_registers
     rng, form = np.random.default_rng(0), ScoreFormat.of(net, relative=manifest.output == "class")
     parts = popcount_modules(manifest.name, net.head, form.offset, form.width)
     for part in parts:
@@ -112,14 +140,20 @@ def prove_popcounts(
             raise CheckFailedError(f"the counter of {part.name} does not count")
         source = popcount_path(cells_dir, part)
         ours, theirs = work_dir / f"{part.name}.aig", work_dir / f"{part.name}_cells.aig"
+        _check_delays(source, family, n_ranks)
         gates_to_aiger(
-            [source], top=part.name, out_path=theirs, timeout_s=PROOF_TIMEOUT_S, cells_of=family
+            [source],
+            top=part.name,
+            out_path=theirs,
+            timeout_s=PROOF_TIMEOUT_S,
+            registers_as_wires=bool(n_ranks),
+            cells_of=family,
         )
         write_aiger(expand(luts), ours, symbols=False)
         verdict = cec(ours, theirs, timeout_s=PROOF_TIMEOUT_S)
         if verdict.status != "equivalent":
             raise CheckFailedError(f"{source} is {verdict.status} to its counter; synth again")
-    return {"result": "equivalent", "n_modules": len(parts)}
+    return {"result": "equivalent", "n_modules": len(parts), "n_ranks": n_ranks}
 
 
 def _prove(

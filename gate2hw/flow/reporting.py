@@ -14,6 +14,7 @@ from gate2hw.tools import registry
 
 __all__ = ["report"]
 
+ASIC = "synth.asic"
 NOT_RUN = "not run yet: gate2hw verify {folder}"
 
 
@@ -71,6 +72,40 @@ def _target(folder: BuildFolder, step: str, record: dict[str, Any]) -> dict[str,
     return {"fits": False, "reason": reason}
 
 
+def _asked(result: dict[str, Any]) -> str:
+    """The options that say which clock, registers and placement a run of `synth` looked for."""
+    asked: dict[str, Any] = result.get("asked", {})
+    text = f"--seed {asked.get('seed', result['seed'])} "
+    if asked.get("clock_mhz") is not None:
+        text += f"--clock-mhz {asked['clock_mhz']:g} "
+    for name, option in (("latency_cycles", "latency-cycles"), ("stages", "stages")):
+        if asked.get(name) is not None:
+            text += f"--{option} {asked[name]} "
+    return text
+
+
+def _asic(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
+    """The entry of the design in standard cells, if there is one."""
+    if ASIC not in steps:
+        return {}
+    if not folder.files_unchanged(steps[ASIC]):
+        reason = "stale: files have changed since; run gate2hw synth --target asic again"
+        return {"asic": None, "asic_reason": reason}
+    return {"asic": steps[ASIC]["result"], "asic_reason": None}
+
+
+def _asic_command(folder: BuildFolder, result: dict[str, Any]) -> str:
+    text = (
+        f"gate2hw synth {folder.path} --target asic --liberty {result['liberty']} "
+        f"--clock-mhz {result['clock_mhz']:g} --sta {result['sta']}"
+    )
+    if result["popcount"] != "cells":
+        text += f" --popcount {result['popcount']}"
+    if result["cells_path"] is not None:
+        text += f" --cells {result['cells_path']}"
+    return text if result["stages"] is None else f"{text} --stages {result['stages']}"
+
+
 def _commands(folder: BuildFolder, steps: dict[str, Any]) -> list[str]:
     compiled = steps["compile"]["result"]
     options = compiled["options"]
@@ -79,18 +114,23 @@ def _commands(folder: BuildFolder, steps: dict[str, Any]) -> list[str]:
         f"-O{options['opt_level']} --output {options['output']} --bus-bytes {options['bus_bytes']} "
         f"--care {options['care']}"
     ]
+    if options.get("arch", "unrolled") != "unrolled":
+        commands[0] += f" --arch {options['arch']}"
+        commands[0] += f" --positions-per-clock {options['positions_per_clock']}"
+        commands[0] += f" --target {options['target']}" if options["target"] else ""
     if compiled["approximation"]:
         commands[0] += f" --accuracy-budget {options['accuracy_budget']:g}"
         if options["samples"]:
             commands[0] += f" --samples {options['samples']}"
     commands.append(f"gate2hw verify {folder.path}")
     for step, record in steps.items():
-        if step.startswith("synth."):
+        if step == ASIC:
+            commands.append(_asic_command(folder, record["result"]))
+        elif step.startswith("synth."):
             name, result = step.removeprefix("synth."), record["result"]
             commands.append(
                 f"gate2hw synth {folder.path} --target {name} "
-                f"--clock-mhz {result['clock_mhz']:g} --seed {result['seed']} "
-                f"--mapper {result['mapper']}"
+                f"{_asked(result)}--mapper {result['mapper']}"
                 + (f" --popcount {result['popcount']}" if result["fits"] else "")
             )
     return commands
@@ -142,8 +182,9 @@ def report(out_dir: Path | str) -> dict[str, Any]:
         "targets": {
             step.removeprefix("synth."): _target(folder, step, record)
             for step, record in steps.items()
-            if step.startswith("synth.")
+            if step.startswith("synth.") and step != ASIC
         },
+        **_asic(folder, steps),
         "analysis": analysis,
         "build": {
             "gate2hw": __version__,

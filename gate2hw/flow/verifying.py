@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gate2hw.errors import CheckFailedError, DoesNotFitError, InputError
-from gate2hw.flow import benches
+from gate2hw.flow import asic_checks, benches
+from gate2hw.flow.asic import TARGET as ASIC
+from gate2hw.flow.boardsim import cell_models
 from gate2hw.flow.build import LUTS, BuildFolder, Progress, key_of, silent
 from gate2hw.flow.checks import (
     Chain,
@@ -20,17 +22,21 @@ from gate2hw.flow.checks import (
     prove_luts,
     prove_passes,
 )
+from gate2hw.flow.formal import FREE_MODULES, prove_streams
 from gate2hw.flow.gatecloud import prove_cells, prove_gates, prove_popcounts
 from gate2hw.flow.sharing import NAME as SHARING
+from gate2hw.flow.stream_build import prove_stream, prove_target_cells
 from gate2hw.flow.synthesis import cells_of_target, rtl_of_target
+from gate2hw.flow.target_core import core_bench
 from gate2hw.ir.store import file_sha256
 from gate2hw.rtl import Manifest
-from gate2hw.tools import registry, simulators, yosys
+from gate2hw.tools import registry, simulators
 from gate2hw.tools.targets import load_target
 
 __all__ = ["verify"]
 
 NO_PROOF = "skipped by --no-proof"
+NO_CORE = "a streaming design has no core of its own; its top is simulated"
 Work = Callable[[], dict[str, Any]]
 
 
@@ -84,9 +90,16 @@ class _Verifier:
 
 def _detail(check: dict[str, Any]) -> str:
     """One line about a passed check."""
+    if "properties" in check:
+        n_rules = sum(entry["name"].startswith("bad_") for entry in check["properties"])
+        doubts = check["not_proved"]
+        text = f"{check['method']}: {n_rules - len(doubts)} rules hold in every run"
+        return text + (f"; not decided in time: {', '.join(doubts)}" if doubts else "")
     if "n_vectors" in check:
         proved = "cells proved by ABC cec; " if "cells" in check else ""
         vectors = f"{check['n_vectors']:,} vectors, {check['mismatches']} differ"
+        if "core" in check:
+            vectors += f"; its core alone: {check['core']['n_vectors']:,}"
         return f"{proved}{check['simulator']}: {vectors}"
     if "passes" in check:
         told = {entry["name"]: entry["result"] for entry in check["passes"]}
@@ -107,9 +120,13 @@ def _method(passes: list[dict[str, Any]]) -> str:
 
 def _proof_work(chain: Chain, progress: Progress) -> dict[str, Any]:
     work_dir = chain.folder.path / "proof"
-    passes = prove_passes(chain, work_dir, progress)
-    progress(0, 0, "proving the Verilog gate cloud")
-    gates = prove_gates(chain.net, chain.folder.path / "rtl", chain.manifest, work_dir)
+    if chain.manifest.arch == "stream":
+        passes = prove_stream(chain, work_dir, progress)
+        gates: dict[str, Any] = {"result": "equivalent"}
+    else:
+        passes = prove_passes(chain, work_dir, progress)
+        progress(0, 0, "proving the Verilog gate cloud")
+        gates = prove_gates(chain.net, chain.folder.path / "rtl", chain.manifest, work_dir)
     undecided = [entry for entry in passes if entry["result"] not in ("equivalent", "simulated")]
     if undecided:
         told = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in undecided)
@@ -161,11 +178,15 @@ def _generic_links(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> 
         run.link("verify.proof", name, key, lambda: _proof_work(chain, run.progress))
     else:
         run.skip("verify.proof", name, key, NO_PROOF)
+    _stream_link(run, proof, sources_key)
     missing = simulators.available(run.simulator)
     versions = simulators.versions(run.simulator)
     for kind in benches.KINDS:
         step, name = f"verify.{kind}", f"Verilog {kind} simulated"
         key = key_of(step=step, n_random=n_random, simulator=versions, **sources_key)
+        if kind == "core" and chain.manifest.arch == "stream":
+            run.skip(step, name, key, NO_CORE)
+            continue
         if missing is not None:
             run.missing_tools.add(missing)
             run.skip(step, name, key, missing)
@@ -180,6 +201,26 @@ def _generic_links(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> 
             n_random=n_random,
         )
         run.link(step, name, key, partial(benches.run, bench, chain))
+
+
+def _stream_link(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> None:
+    """No frame lost, doubled or stuck, whatever the data; where the architecture is known to it."""
+    chain = run.chain
+    if chain.manifest.arch not in FREE_MODULES:
+        return
+    step, name = "verify.streams", "handshakes of both streams proved"
+    key = key_of(step=step, tools=registry.versions(["yosys", "abc"]), **sources_key)
+    if not proof:
+        run.skip(step, name, key, NO_PROOF)
+        return
+    rtl_dir = chain.folder.path / "rtl"
+
+    def work() -> dict[str, Any]:
+        sources = _sources(rtl_dir, chain.manifest, "top")
+        work_dir = chain.folder.path / "proof" / "streams"
+        return prove_streams(sources, chain.manifest, rtl_dir / "manifest.json", work_dir)
+
+    run.link(step, name, key, work)
 
 
 def _sources(rtl_dir: Path, manifest: Manifest, kind: str) -> tuple[Path, ...]:
@@ -225,19 +266,26 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
         run.missing_tools.add(missing)
         run.skip(step, name, key, missing)
         return
+    work_dir = chain.folder.path / target / "sim"
+    models = cell_models(device.family, [netlist], work_dir / "cells")
     bench = benches.Bench(
         kind="top",
-        sources=(netlist, *yosys.cells_sim_path(device.family)),
+        sources=(netlist, *models),
         manifest=manifest,
         manifest_path=rtl_dir / "manifest.json",
-        work_dir=chain.folder.path / target / "sim",
+        work_dir=work_dir,
         simulator=run.simulator,
         n_random=run.n_random,
     )
 
     def work() -> dict[str, Any]:
         work_dir = chain.folder.path / target / "proof"
-        if proof and is_ours:
+        if proof and is_ours and manifest.arch == "stream":
+            cells_dir = cells.parent
+            proved = prove_target_cells(
+                chain.folder.path, cells_dir, manifest, device.family, work_dir
+            )
+        elif proof and is_ours:
             proved = {
                 "gates": prove_cells(chain.net, cells, manifest, device.family, work_dir),
             }
@@ -245,13 +293,28 @@ def _target_links(run: _Verifier, target: str, proof: bool, sources_key: dict[st
                 proved["popcounts"] = prove_popcounts(
                     chain.net, manifest, device.family, work_dir, cells.parent
                 )
-        elif proof and rtl_dir != chain.folder.path / "rtl":
+        elif proof and rtl_dir != chain.folder.path / "rtl" and manifest.arch != "stream":
             proved = {"gates": prove_gates(chain.net, rtl_dir, manifest, work_dir)}
         else:
             proved = {}
-        return {**benches.run(bench, chain), **({"cells": proved} if proved else {})}
+        of_cells = cells.parent if is_ours else None
+        core = core_bench(bench, chain.manifest, rtl_dir, of_cells, device.family)
+        alone = {} if core is None else {"core": benches.run(core, chain)}
+        return {**benches.run(bench, chain), **alone, **({"cells": proved} if proved else {})}
 
     run.link(step, name, key, work)
+
+
+def _asic_link(run: _Verifier, target: str, proof: bool, sources_key: dict[str, Any]) -> None:
+    check = asic_checks.prepare(run.chain, run.simulator, run.n_random)
+    step, name = f"verify.{target}", f"{target}: mapped netlist simulated"
+    run.files = check.files
+    key = key_of(step=step, n_random=run.n_random, proof=proof, **check.key, **sources_key)
+    if check.missing is not None:
+        run.missing_tools.add(check.missing)
+        run.skip(step, name, key, check.missing)
+        return
+    run.link(step, name, key, partial(check.work, proof))
 
 
 def verify(
@@ -280,10 +343,11 @@ def verify(
     if simulator not in ("verilator", "icarus"):
         raise InputError(f"unknown simulator {simulator!r}; allowed: icarus, verilator")
     folder = BuildFolder.existing(out_dir)
-    if target is not None and folder.result(f"synth.{load_target(target).name}") is None:
+    known = target if target in (None, ASIC) else load_target(str(target)).name
+    if target is not None and folder.result(f"synth.{known}") is None:
         raise InputError(
             f"{out_dir} was not synthesised for {target}; run: gate2hw synth {out_dir} "
-            f"--target {target}"
+            f"--target {target}" + (" --liberty FILE" if target == ASIC else "")
         )
     chain = load_chain(folder, None if golden is None else Path(golden))
     sources_key = {
@@ -300,12 +364,13 @@ def verify(
     rtl_files += (folder.path / "rtl" / "manifest.json",)
     rtl_files += tuple(folder.path / name for name in names if (folder.path / name).is_file())
     run = _Verifier(chain, simulator, n_random, progress, rtl_files)
-    n_generic = 4 + (chain.golden_reason is not None)
+    n_generic = 4 + (chain.golden_reason is not None) + (chain.manifest.arch in FREE_MODULES)
     run.n_links = n_generic * (links != "target") + (target is not None and links != "generic")
     if links != "target":
         _generic_links(run, proof, sources_key)
     if target is not None and links != "generic":
-        _target_links(run, target, proof, sources_key)
+        links_of = _asic_link if target == ASIC else _target_links
+        links_of(run, target, proof, sources_key)
     progress(run.n_links, run.n_links, "done")
     return {
         "links": run.links,

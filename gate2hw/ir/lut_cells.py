@@ -26,6 +26,7 @@ __all__ = [
     "CellCount",
     "CellFamily",
     "CellKind",
+    "complements_apart",
     "staged",
     "write_cells",
 ]
@@ -126,6 +127,11 @@ def _signals(net: LutNetlist) -> _Signals:
     apart[extra] = net.n_nodes + np.arange(len(extra))
     output = np.where(odd & ~flipped[node], apart[node], node)
     return _Signals(table, flipped, extra, output, odd & (node == 0))
+
+
+def complements_apart(net: LutNetlist) -> npt.NDArray[np.int64]:
+    """(E,) int64: the nodes whose complement `write_cells` makes in a LUT of its own."""
+    return _signals(net).extra
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from gate2hw.report.asic import asic_plots, asic_sentence, path_lines, power_mw
 from gate2hw.report.chain import (
     MARKS,
     best_target,
@@ -97,6 +98,9 @@ def render_html(report: Report) -> str:
         si=si,
         data_uri=_data_uri,
         clock_text=clock_text,
+        power_mw=power_mw,
+        path_lines=path_lines,
+        asic_sentence=asic_sentence,
     )
     return page.render(
         report=report,
@@ -117,4 +121,6 @@ def render_html(report: Report) -> str:
         model_plots=_model_plots(report),
         netlist_plots=_netlist_plots(report),
         target_plots=_target_plots(fitted),
+        asic=report.get("asic"),
+        asic_plots=asic_plots(asic) if (asic := report.get("asic")) else [],
     )

@@ -39,6 +39,7 @@ from gate2hw.report.style import (
 __all__ = [
     "area_plot",
     "area_share_plot",
+    "cell_area_plot",
     "confusion_plot",
     "function_plot",
     "layer_plot",
@@ -333,6 +334,12 @@ def area_plot(estimate: AreaEstimate) -> Plot:
         f"{part} {percent(estimate['gates'][part] / total, 0)}" for part in PARTS[:4]
     )
     return Plot("Where the logic is (estimate)", svg, f"Counted as two-input gates: {shares}.")
+
+
+def cell_area_plot(areas: dict[str, dict[str, int]]) -> Plot:
+    """um2 of each part, by library, as synthesis counted them."""
+    svg = _stacked(areas, "share of cell area")
+    return Plot("Where the cell area is", svg, "Area of the cells by part of the design, in um2.")
 
 
 def area_share_plot(areas: dict[str, dict[str, int]]) -> Plot:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from gate2hw.report.schema_asic import AsicResult
+
 __all__ = [
     "SCHEMA",
     "Analysis",
@@ -193,11 +195,40 @@ class Resource(TypedDict):
     fraction: float
 
 
+class CriticalPath(TypedDict):
+    """The slowest path: the block where most of it lies, and its cells, gates by neuron."""
+
+    block: str
+    places: list[str]
+
+
+class FittedTry(TypedDict):
+    """A try of a search for registers; `name` says which, as ``gate2hw synth --stages`` reads."""
+
+    fits: Literal[True]
+    name: str
+    seed: int
+    fmax_mhz: float
+    luts: int
+    ffs: int
+    latency_cycles: int
+    critical_block: str
+
+
+class RefusedTry(TypedDict):
+    """A try that did not fit."""
+
+    fits: Literal[False]
+    name: str
+    seed: int
+
+
 class FittedTarget(TypedDict):
     """A placed and routed target.
 
     Latency: last input beat accepted to result valid at top, no stalls.
-    `area` is LUTs by part of the design, where synthesis could tell.
+    `area` is LUTs by part of the design, where synthesis could tell. `tries` are all that a search
+    for registers has routed.
     """
 
     fits: Literal[True]
@@ -218,6 +249,8 @@ class FittedTarget(TypedDict):
     counts_encoder: bool
     area: NotRequired[dict[str, int] | None]
     bitstream: NotRequired[str | None]
+    critical: NotRequired[CriticalPath]
+    tries: NotRequired[list[FittedTry | RefusedTry]]
 
 
 class RefusedTarget(TypedDict):
@@ -351,5 +384,7 @@ class Report(TypedDict):
     passes: list[PassRecord]
     checks: Checks
     targets: dict[str, Target]
+    asic: NotRequired[AsicResult | None]
+    asic_reason: NotRequired[str | None]
     analysis: NotRequired[Analysis]
     build: NotRequired[Build]

@@ -33,6 +33,11 @@ def _check_reasons(report: Any) -> None:
         if "analysis" in report:
             analysis = report["analysis"]
             _check_reason(f"analysis.{name}", analysis[name], analysis.get(f"{name}_reason"))
+    if "asic" in report:
+        _check_reason("asic", report["asic"], report.get("asic_reason"))
+    for name in ("timing", "power"):
+        if asic := report.get("asic"):
+            _check_reason(f"asic.{name}", asic[name], asic.get(f"{name}_reason"))
     for name, target in report["targets"].items():
         if not target["fits"]:
             _check_reason(f"targets.{name}", None, target["reason"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from gate2hw.report.asic import asic_sentence
 from gate2hw.report.chain import (
     MARKS,
     CheckLine,
@@ -87,6 +88,8 @@ def summary(report: Report) -> list[Text | Table]:
     for name, target in report["targets"].items():
         if not target["fits"]:
             parts.append(Text(f"{name} does not fit: {target['reason']}", style="red"))
+    if asic := report.get("asic"):
+        parts.append(Text(f"asic, {asic_sentence(asic)}"))
     status, sentence = verdict(lines)
     parts.append(_check_table(lines))
     if lossy := lossy_sentence(report):

@@ -16,7 +16,7 @@ from gate2hw.ir.store import atomic_path
 from gate2hw.rtl.core import ScoreFormat
 from gate2hw.rtl.headers import cells_header
 from gate2hw.rtl.manifest import Manifest
-from gate2hw.rtl.popcount_cells import popcount_modules, popcount_path, write_popcount
+from gate2hw.rtl.popcount_cells import Staging, popcount_modules, popcount_path, write_popcount
 
 __all__ = ["PopcountCells", "check_luts", "emit_cells", "emit_popcounts"]
 
@@ -25,12 +25,14 @@ _CHECK_WORDS = 16
 
 @dataclass(frozen=True)
 class PopcountCells:
-    """A module of popcount cells: where it is, its LUTs, and how often the core has it."""
+    """A module of popcount cells: where it is, its LUTs and registers, and how often the core has
+    it."""
 
     path: Path
     module: str
     luts: int
     n_instances: int
+    registers: int = 0
 
 
 def check_luts(net: Netlist, luts: LutNetlist) -> None:
@@ -61,11 +63,13 @@ def emit_cells(
     *,
     family: CellFamily,
     version: str,
+    staging: Staging = staged,
 ) -> CellCount:
     """Write `luts`, a mapping of `net`, to `path` as module ``{name}_gates`` of cells of `family`.
 
-    The ports are those of the Verilog gates that `manifest` describes, and so are the ranks of
-    registers between them. Raises InputError where `luts` is not a mapping of `net`.
+    The ports are those of the Verilog gates that `manifest` describes, and so is the number of
+    ranks of registers between them; `staging` says which LUTs stand behind how many. Raises
+    InputError where `luts` is not a mapping of `net`.
     """
     check_luts(net, luts)
     options = manifest.options()
@@ -74,7 +78,7 @@ def emit_cells(
     with atomic_path(path) as temporary, temporary.open("w", encoding="ascii") as file:
         return write_cells(
             file,
-            staged(luts, n_ranks),
+            staging(luts, n_ranks),
             name=manifest.modules["gates"],
             family=family,
             inputs=net.used_inputs(),
@@ -84,16 +88,29 @@ def emit_cells(
 
 
 def emit_popcounts(
-    net: Netlist, folder: Path, manifest: Manifest, *, family: CellFamily
+    net: Netlist,
+    folder: Path,
+    manifest: Manifest,
+    *,
+    family: CellFamily,
+    staging: Staging = staged,
 ) -> list[PopcountCells]:
-    """Write the popcounts of a core of form ``luts`` into `folder`, one file a module."""
+    """Write the popcounts of a core of form ``luts`` into `folder`, one file a module; `staging`
+    as in `emit_cells`."""
     options = manifest.options()
     form = ScoreFormat.of(net, relative=options.output == "class")
     written = []
     for part in popcount_modules(options.name, net.head, form.offset, form.width):
         path = popcount_path(folder, part)
-        luts = write_popcount(
-            part, path, family=family, comment=[f"netlist digest {net.content_digest()}"]
+        count = write_popcount(
+            part,
+            path,
+            family=family,
+            n_ranks=options.popcount_registers,
+            staging=staging,
+            comment=[f"netlist digest {net.content_digest()}"],
         )
-        written.append(PopcountCells(path, part.name, luts, len(part.classes)))
+        written.append(
+            PopcountCells(path, part.name, count.luts, len(part.classes), count.registers)
+        )
     return written

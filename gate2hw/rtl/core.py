@@ -51,8 +51,11 @@ class ScoreFormat:
 def core_latency(net: Netlist, options: RtlOptions) -> int:
     """Clock cycles (with ``ce`` high) from ``in_valid`` to ``out_valid``."""
     flags = (options.register_gates, options.register_scores, options.register_class)
-    tree = argmax_latency(net.n_classes) if options.register_argmax else 0
-    return len(options.gate_registers) + sum(map(int, flags)) + tree
+    tree = argmax_latency(
+        net.n_classes, pipelined=options.register_argmax, compared=options.register_compare
+    )
+    ranks = len(options.gate_registers) + options.popcount_registers
+    return ranks + sum(map(int, flags)) + tree
 
 
 class Gates(Protocol):
@@ -122,6 +125,7 @@ class Core(Elaboratable):
             self.format.width,
             signed=self.format.signed,
             pipelined=self.options.register_argmax,
+            compared=self.options.register_compare,
         )
         m.d.comb += [argmax.ce.eq(self.ce), argmax.scores.eq(scores)]
         index = argmax.index
@@ -169,7 +173,10 @@ class Core(Elaboratable):
             for c in part.classes:
                 start, stop = int(head.group_ptr[c]), int(head.group_ptr[c + 1])
                 bits = y[start:stop] if stop > start else Const(0, 1)
-                m.submodules[f"popcount_{c}"] = Instance(part.name, i_x=bits, o_y=scores[c])
+                ports: dict[str, Any] = {"i_x": bits, "o_y": scores[c]}
+                if self.options.popcount_registers:
+                    ports |= {"i_clk": ClockSignal(), "i_ce": self.ce}
+                m.submodules[f"popcount_{c}"] = Instance(part.name, **ports)
         return scores
 
     def _popcounts(self, m: Module, y: Signal) -> list[Signal]:
@@ -181,8 +188,16 @@ class Core(Elaboratable):
             start, stop = int(head.group_ptr[c]), int(head.group_ptr[c + 1])
             weights = head.weight[start:stop].astype(np.int64).tolist()
             constant = int(head.bias[c]) - self.format.offset
-            popcount = Popcount(weights, constant, self.format.width, self.options.popcount)
+            popcount = Popcount(
+                weights,
+                constant,
+                self.format.width,
+                self.options.popcount,
+                n_ranks=self.options.popcount_registers,
+            )
             m.submodules[f"popcount_{c}"] = popcount
+            if popcount.n_ranks:
+                m.d.comb += popcount.ce.eq(self.ce)
             if stop > start:
                 m.d.comb += popcount.bits.eq(y[start:stop])
             scores.append(popcount.score)

@@ -100,6 +100,8 @@ def _manifest(
         register_scores=options.register_scores,
         register_argmax=options.register_argmax,
         register_class=options.register_class,
+        popcount_registers=options.popcount_registers,
+        register_compare=options.register_compare,
         core_latency_cycles=core.latency_cycles,
         top_latency_cycles=top.latency_cycles,
         interval_cycles=top.interval_cycles,

@@ -23,7 +23,8 @@ class Manifest:
     `top_latency_cycles` counts from the last input beat taken to ``m_axis_tvalid`` without
     stalls; `interval_cycles` lies between frames at full rate; `core_latency_cycles` from
     ``in_valid`` to ``out_valid``. `score_width` is the core's, `score_bytes` the stream's;
-    `files` maps file names, beside this one, to their sha256.
+    `files` maps file names, beside this one, to their sha256; `arch` is ``"unrolled"`` or
+    ``"stream"``, which works at `positions_per_clock`.
     """
 
     name: str
@@ -56,11 +57,15 @@ class Manifest:
     register_scores: bool
     register_argmax: bool
     register_class: bool
+    popcount_registers: int
+    register_compare: bool
     core_latency_cycles: int
     top_latency_cycles: int
     interval_cycles: int
     modules: dict[str, str]
     files: dict[str, str]
+    arch: str = "unrolled"
+    positions_per_clock: int = 1
     schema: int = SCHEMA
 
     def options(self, **changes: Any) -> RtlOptions:

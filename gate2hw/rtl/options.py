@@ -74,10 +74,12 @@ class RtlOptions:
     all scores. `bus_bytes` (1, 2, 4 or 8) is the width of both streams. `popcount` is the form of
     the score adders; ``luts`` leaves them to modules of LUT cells, which `emit_popcounts` writes.
     Registers, one clock cycle of latency each: `gate_registers` after these levels of gates,
-    `register_gates` after the gate outputs, `register_scores` after the popcounts,
-    `register_argmax` between the levels of the argmax tree (a cycle for each level but the last),
-    `register_class` after it. `care` says what the netlist was optimised for: all input codes
-    (``none``), or only those that the encoder makes (``thermometer``).
+    `register_gates` after the gate outputs, `popcount_registers` ranks within the popcounts,
+    `register_scores` after them, `register_argmax` between the levels of the argmax tree (a cycle
+    for each level but the last), `register_compare` within them, between a comparison and the
+    choice (a cycle for each level), `register_class` after it. `care` says what the netlist was
+    optimised for: all input codes (``none``), or only those that the encoder makes
+    (``thermometer``).
     """
 
     name: str = "lgn"
@@ -89,6 +91,8 @@ class RtlOptions:
     register_scores: bool = True
     register_argmax: bool = True
     register_class: bool = False
+    popcount_registers: int = 0
+    register_compare: bool = False
     care: CareSet = "none"
 
     def __post_init__(self) -> None:
@@ -103,6 +107,8 @@ class RtlOptions:
             raise InputError(
                 f"bus_bytes is {self.bus_bytes}; allowed: {', '.join(map(str, BUS_BYTES))}"
             )
+        if self.popcount_registers < 0:
+            raise InputError(f"popcount_registers is {self.popcount_registers}; give 0 or more")
 
     def check(self, net: Netlist) -> None:
         """Raise InputError where the options do not fit `net`."""

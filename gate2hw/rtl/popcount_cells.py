@@ -6,25 +6,30 @@ A synthesis tool that maps the expressions of a LUT counter anew makes a third m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from gate2hw.ir.counters import counter
-from gate2hw.ir.lut_cells import CellFamily, write_cells
+from gate2hw.ir.lut_cells import CellCount, CellFamily, staged, write_cells
 from gate2hw.ir.lutnetlist import LutNetlist
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.store import atomic_path
 
 __all__ = [
     "PopcountModule",
+    "Staging",
     "counter_of",
     "popcount_modules",
     "popcount_path",
     "write_popcount",
 ]
+
+Staging: TypeAlias = Callable[[LutNetlist, int], LutNetlist]
+"""Gives LUTs their pipeline stages for a number of ranks of registers."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +74,33 @@ def popcount_path(folder: Path, part: PopcountModule) -> Path:
 
 
 def write_popcount(
-    part: PopcountModule, path: Path, *, family: CellFamily, comment: Sequence[str] = ()
-) -> int:
-    """Write `part` to `path` as LUT cells of `family`; returns how many LUTs it holds."""
-    luts = counter_of(part)
+    part: PopcountModule,
+    path: Path,
+    *,
+    family: CellFamily,
+    n_ranks: int = 0,
+    staging: Staging = staged,
+    comment: Sequence[str] = (),
+) -> CellCount:
+    """Write `part` to `path` as LUT cells of `family`; returns how many cells it holds.
+
+    With `n_ranks` ranks of registers, in the stages that `staging` gives, the module also has
+    ports ``clk`` and ``ce``.
+    """
+    luts = staging(counter_of(part), n_ranks)
     header = [
         f"{part.name}: popcount of {len(part.weights)} bits as LUT cells",
         f"classes {', '.join(map(str, part.classes))}; {luts.n_luts} LUTs, depth {luts.depth}",
+        *([f"latency {n_ranks} clock cycles"] if n_ranks else []),
         *comment,
     ]
     with atomic_path(path) as temporary, temporary.open("w", encoding="ascii") as file:
-        count = write_cells(
+        return write_cells(
             file,
             luts,
             name=part.name,
             family=family,
             inputs=np.arange(luts.n_inputs),
+            n_ranks=n_ranks,
             comment=header,
         )
-    return count.luts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import C, Cat, Elaboratable, Module, ResetSignal, Signal, Value
+from amaranth.hdl import C, Cat, Elaboratable, Module, Mux, ResetSignal, Signal, Value
 
 from gate2hw.rtl.layout import FrameLayout
 
@@ -20,11 +20,13 @@ def _equals(value: Value, number: int) -> Value:
 class Receiver(Elaboratable):
     """Takes frames from ``tdata``/``tvalid``/``tready``/``tlast``; offers ``bits`` with ``full``.
 
-    `bits` hold a whole frame while `full` is high and `advance` low; a high `advance` takes them,
-    and the next frame may come in at once. A frame whose ``tlast`` comes early is dropped, one
-    that goes on is swallowed up to its ``tlast``; both pulse `frame_error` once, in the cycle
-    after the beat that showed it. A rank of registers stands between the encoder and the
-    storage: `full` rises `RECEIVER_LATENCY` cycles after the last beat was taken.
+    `bits` hold a whole frame while `full` is high, until the core takes them; then the next frame
+    may come in at once. `advance_next` says a cycle ahead whether the core will take what it is
+    offered, so that the enable of all stored bits comes from a flip-flop. A frame whose ``tlast``
+    comes early is dropped, one that goes on is swallowed up to its ``tlast``; both pulse
+    `frame_error` once, in the cycle after the beat that showed it. A rank of registers stands
+    between the encoder and the storage: `full` rises `RECEIVER_LATENCY` cycles after the last beat
+    was taken.
     """
 
     def __init__(self, layout: FrameLayout) -> None:
@@ -36,15 +38,14 @@ class Receiver(Elaboratable):
         self.frame_error = Signal()
         self.bits = Signal(max(1, len(layout.bits)))
         self.full = Signal()
-        self.advance = Signal()
+        self.advance_next = Signal()
 
     def elaborate(self, platform: object) -> Module:
         """Build control, comparators and storage; Amaranth calls this."""
         m = Module()
-        move = Signal()
+        move = Signal(init=1)
         accept = Signal()
         m.d.comb += [
-            move.eq(~self.full | self.advance),
             self.tready.eq(~ResetSignal(allow_reset_less=True) & move),
             accept.eq(self.tvalid & self.tready),
         ]
@@ -84,8 +85,11 @@ class Receiver(Elaboratable):
             with m.Else():
                 m.d.sync += count.eq(count + 1)
         done_later = Signal(name="done_reg")
+        full_next = Signal()
+        m.d.comb += full_next.eq(Mux(move, done_later, self.full))
         with m.If(move):
-            m.d.sync += [done_later.eq(done), self.full.eq(done_later)]
+            m.d.sync += done_later.eq(done)
+        m.d.sync += [self.full.eq(full_next), move.eq(~full_next | self.advance_next)]
         return count
 
     def _slot_done(self, m: Module, accept: Signal, count: Signal) -> Value:

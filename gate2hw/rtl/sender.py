@@ -15,7 +15,7 @@ class Sender(Elaboratable):
 
     A result that comes while a frame is still going out waits in a second register, and `advance`
     falls. So `advance` comes from a flip-flop: no path leads from ``tready`` back into the
-    pipeline, and results still flow without a gap.
+    pipeline, and results still flow without a gap. `advance_next` is its next value.
     """
 
     def __init__(self, layout: ResultLayout) -> None:
@@ -23,7 +23,8 @@ class Sender(Elaboratable):
         self.in_valid = Signal()
         self.class_index = Signal(class_width(layout.n_classes))
         self.scores = Signal(layout.n_classes * layout.format.width)
-        self.advance = Signal()
+        self.advance = Signal(init=1)
+        self.advance_next = Signal()
         self.tdata = Signal(8 * layout.bus_bytes)
         self.tvalid = Signal()
         self.tready = Signal()
@@ -36,11 +37,12 @@ class Sender(Elaboratable):
         load = Signal()
         can_load = Signal()
         m.d.comb += [
-            self.advance.eq(~waiting),
+            waiting.eq(~self.advance),
+            self.advance_next.eq(can_load | ~(waiting | self.in_valid)),
             can_load.eq(~self.tvalid | (self.tready & self.tlast)),
             load.eq(can_load & (waiting | self.in_valid)),
         ]
-        m.d.sync += waiting.eq((waiting | self.in_valid) & ~can_load)
+        m.d.sync += self.advance.eq(self.advance_next)
         result = Cat(self.class_index, self.scores) if self.layout.with_scores else self.class_index
         held = Signal(len(result), reset_less=True)
         chosen = Signal(len(result))

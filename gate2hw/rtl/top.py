@@ -76,7 +76,7 @@ class Top(Elaboratable):
             receiver.tlast.eq(self.s_axis_tlast),
             self.s_axis_tready.eq(receiver.tready),
             self.frame_error.eq(receiver.frame_error),
-            receiver.advance.eq(sender.advance),
+            receiver.advance_next.eq(sender.advance_next),
             core.ce.eq(sender.advance),
             core.in_valid.eq(receiver.full),
             core.bits.eq(receiver.bits),

@@ -119,10 +119,10 @@ def test_too_many_pins_and_a_missed_clock_are_exit_1(
     gate2hw.compile(small_model, wide, bus_bytes=8)
     assert main(["synth", str(wide), "--target", "ice40-up5k", "--quiet"]) == 1
     assert re.search(r"needs \d+ pins, ice40-up5k has 39", capsys.readouterr().err)
-    code = main(["synth", str(wide), "--target", "ecp5-25k", "--clock-mhz", "900", "--quiet"])
-    assert code == 1
+    argv = ["synth", str(wide), "--target", "ecp5-25k", "--clock-mhz", "900", "--tries", "1"]
+    assert main([*argv, "--quiet"]) == 1
     assert "900 MHz was asked for" in capsys.readouterr().err
-    result = gate2hw.synth(wide, "ecp5-25k", clock_mhz=900)
+    result = gate2hw.synth(wide, "ecp5-25k", clock_mhz=900, tries=1)
     assert result["fits"]
     assert not result["clock_met"]
 
@@ -138,7 +138,7 @@ def test_without_a_compiler_the_simulated_links_are_not_checked(
     assert code == 2
     assert "g++" in err
     links = {link["name"]: link["result"] for link in json.loads(out)["links"]}
-    assert list(links.values()) == ["passed", "passed", "not checked", "not checked"]
+    assert list(links.values()) == ["passed"] * 3 + ["not checked"] * 2
     report = gate2hw.report(build)["report"]
     assert report["checks"]["simulation"]["core"] is None
     assert "g++" in report["checks"]["simulation"]["core_reason"]

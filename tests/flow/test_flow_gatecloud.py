@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from gate2hw.errors import CheckFailedError
-from gate2hw.flow.gatecloud import prove_cells, prove_gates
+from gate2hw.flow.gatecloud import prove_cells, prove_gates, prove_popcounts
 from gate2hw.ir.lutnetlist import from_netlist
 from gate2hw.ir.netlist import Encoder, Netlist
 from gate2hw.ir.text import parse_netlist
-from gate2hw.rtl.cells import emit_cells
+from gate2hw.passes.staging import staging
+from gate2hw.rtl.cells import emit_cells, emit_popcounts
 from gate2hw.rtl.emit import emit_rtl
 from gate2hw.rtl.manifest import Manifest
 from gate2hw.rtl.options import RtlOptions
@@ -111,3 +112,77 @@ def test_codes_that_the_encoder_cannot_make(
             wrong.write_text(text.replace(old, new, 1))
             with pytest.raises(CheckFailedError, match=r"replayed on both with x = [01]{5} "):
                 prove()
+
+
+DEEP = """\
+netlist inputs=6
+7 = AND 1 2
+8 = XOR 7 3
+9 = OR 8 7
+10 = XOR 9 5
+class bias=0: 9 ~10 10 8 7 9 8
+class bias=0: 8 ~8 4 10 9 6 1
+"""
+
+
+def pipelined(folder: Path, family: Family) -> tuple[Netlist, Manifest, Path]:
+    """A core with two ranks in gates and popcounts, as cells."""
+    net = make(DEEP)
+    options = RtlOptions(gate_registers=(1, 2), popcount="luts", popcount_registers=2)
+    manifest = emit_rtl(net, folder, options, version="0")
+    path = folder / "cells.v"
+    luts = from_netlist(net)
+    emit_cells(net, luts, path, manifest, family=family, version="0", staging=staging)
+    emit_popcounts(net, folder, manifest, family=family, staging=staging)
+    return net, manifest, path
+
+
+@pytest.mark.parametrize("family", ["ice40", "ecp5"])
+def test_a_pipeline_is_proved_and_a_register_too_few_is_named(
+    family: Family, tmp_path: Path
+) -> None:
+    net, manifest, path = pipelined(tmp_path, family)
+    work = tmp_path / "proof"
+    assert prove_cells(net, path, manifest, family, work)["n_ranks"] == 2
+    counted = prove_popcounts(net, manifest, family, work, tmp_path)
+    assert (counted["result"], counted["n_ranks"]) == ("equivalent", 2)
+    whole = path.read_text()
+    late = re.compile(r"(?<=\()n\d+_r1(?=\), \.|\)\);\n)")
+    lut_lines = [line for line in whole.splitlines(True) if re.search(r" l\d", line)]
+    line = next(line for line in lut_lines if late.search(line) and len(set(pins(line))) > 1)
+    path.write_text(whole.replace(line, late.sub(lambda wire: wire[0][:-3], line, count=1)))
+    with pytest.raises(CheckFailedError, match=r"not balanced: cells\.v: .*registers"):
+        prove_cells(net, path, manifest, family, work)
+    source = next(tmp_path.glob("lgn_popcount_*_cells.v"))
+    text = source.read_text()
+    source.write_text(re.sub(r"(assign y\[0\] = n\d+)_r\d;", r"\1;", text))
+    assert source.read_text() != text
+    with pytest.raises(CheckFailedError, match=r"not balanced: lgn_popcount_\d_cells\.v: y\[0\]"):
+        prove_popcounts(net, manifest, family, work, tmp_path)
+
+
+def pins(line: str) -> list[str]:
+    """The wires that a LUT reads."""
+    return re.findall(r"\.(?:I\d|[ABCD])\((n\w+)\)", line)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "said"),
+    [
+        (r"(wire n10 = n9_r1) ", r"wire n10 = n9 ", "not balanced: lgn_gates.v"),
+        (r"(assign y\[\d+\] = ~?n\d+)_r\d;", r"\1;", "not balanced: lgn_gates.v"),
+    ],
+    ids=["gate", "output"],
+)
+def test_a_register_too_few_among_gates_is_named(
+    pattern: str, replacement: str, said: str, tmp_path: Path
+) -> None:
+    net = make(DEEP)
+    manifest = emit_rtl(net, tmp_path, RtlOptions(gate_registers=(1, 3)), version="0")
+    assert prove_gates(net, tmp_path, manifest, tmp_path / "proof")["result"] == "equivalent"
+    path = tmp_path / "lgn_gates.v"
+    text, n_changes = re.subn(pattern, replacement, path.read_text(), count=1)
+    assert n_changes == 1, path.read_text()
+    path.write_text(text)
+    with pytest.raises(CheckFailedError, match=said):
+        prove_gates(net, tmp_path, manifest, tmp_path / "proof")

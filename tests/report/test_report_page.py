@@ -352,3 +352,25 @@ def test_without_a_golden_file_the_network_has_a_line_of_its_own(report):
     checks["network"] = None
     with pytest.raises(InputError, match="without a reason"):
         check_report(report)
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_the_tries_of_a_search_and_its_slowest_path_are_told(
+    report: dict[str, Any], tmp_path: Path
+) -> None:
+    name, target = next((n, t) for n, t in report["targets"].items() if t["fits"])
+    target["critical"] = {"block": "gates", "places": ["dense2, kernel 7 (LUT <9>)", "sum"]}
+    row = {"fits": True, "seed": 2, "luts": 11, "ffs": 22, "latency_cycles": 33}
+    row |= {"fmax_mhz": 123.4, "critical_block": "popcount"}
+    refused = {"fits": False, "name": "gates=9,popcount=9", "seed": 1}
+    target["tries"] = [{**row, "name": "gates=1,popcount=2"}, refused]
+    check_report(report)
+    page = " ".join(page_of(report, tmp_path).split())
+    assert f"Registers tried on {name}" in page
+    assert "slowest path lies in gates: dense2, kernel 7 (LUT &lt;9&gt;) → sum." in page
+    for text in ("gates=1,popcount=2", "123", ">popcount<"):
+        assert text in page
+    assert "gates=9" not in page
+    target["tries"][0]["seed"] = "two"
+    with pytest.raises(InputError, match=rf"targets\.{name}\.tries\[0\]\.seed"):
+        check_report(report)

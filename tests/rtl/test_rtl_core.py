@@ -66,9 +66,14 @@ OPTIONS = [
         register_scores=scores,
         register_argmax=argmax,
         register_class=index,
+        popcount_registers=ranks,
+        register_compare=compare,
     )
-    for levels, (gates, scores, argmax, index) in zip(
-        itertools.cycle([(), (1,), (0, 2)]), itertools.product([False, True], repeat=4)
+    for ranks, compare, levels, (gates, scores, argmax, index) in zip(
+        itertools.cycle([0, 2, 0, 1, 7]),
+        itertools.cycle([False, False, True, True, False, True, False]),
+        itertools.cycle([(), (1,), (0, 2)]),
+        itertools.product([False, True], repeat=4),
     )
 ]
 
@@ -90,10 +95,13 @@ def test_core_equals_reference(options, stall):
 
 @pytest.mark.parametrize("popcount", ["adder", "compressor"])
 @pytest.mark.parametrize("bias", [(0, 0), (-9, -5), (2, 7)])
-def test_class_only_scores_keep_the_winner(popcount, bias):
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_class_only_scores_keep_the_winner(popcount, bias, pipelined):
     rng = np.random.default_rng(3)
     net = random_net(rng, n_classes=5, bias=bias)
-    options = RtlOptions(popcount=popcount)
+    options = RtlOptions(
+        popcount=popcount, popcount_registers=2 * pipelined, register_compare=pipelined
+    )
     core = core_model(net, options)
     assert not core.format.signed
     bits = encode(net.encoder, random_features(net.encoder, 100, rng))
@@ -109,16 +117,17 @@ def test_latency_as_measured(options):
     """One valid sample: the cycle in which its result shows is the promised latency."""
     net = random_net(np.random.default_rng(9), n_classes=6)
     core = core_model(net, options)
-    tree = 2 if options.register_argmax else 0
+    tree = 2 * options.register_argmax + 3 * options.register_compare
     flags = (options.register_gates, options.register_scores, options.register_class)
-    assert core.latency_cycles == len(options.gate_registers) + sum(flags) + tree
+    ranks = len(options.gate_registers) + options.popcount_registers
+    assert core.latency_cycles == ranks + sum(flags) + tree
     if not core.latency_cycles:
         pytest.skip("combinational")
     valid = []
 
     async def bench(ctx):
         ctx.set(core.ce, 1)
-        for cycle in range(12):
+        for cycle in range(24):
             ctx.set(core.in_valid, cycle == 0)
             valid.append(ctx.get(core.out_valid))
             await ctx.tick()

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from rtl_nets import random_net
 
+from gate2hw.errors import IRError
 from gate2hw.ir.aiger import read_aiger
+from gate2hw.ir.cell_delays import check_cell_delays
 from gate2hw.ir.counters import counter
 from gate2hw.ir.netlist import Head
 from gate2hw.ir.simulate import pack, simulate, unpack
@@ -76,3 +78,24 @@ def test_cells_read_back_through_the_vendors_models_count_exactly(family, tmp_pa
     flipped = format(int(digit[1], 16) ^ 1, "x")
     path.write_text(text[: digit.start(1)] + flipped + text[digit.end(1) :])
     assert not np.array_equal(scores(), expected)
+
+
+@pytest.mark.parametrize("family", ["ice40", "ecp5"])
+def test_ranks_of_registers_leave_the_function_and_are_counted(family, tmp_path) -> None:
+    net = random_net(np.random.default_rng(1))
+    options = RtlOptions(popcount="luts", popcount_registers=2)
+    manifest = emit_rtl(net, tmp_path, options, version="0")
+    flat = emit_rtl(net, tmp_path / "flat", RtlOptions(popcount="luts"), version="0")
+    assert manifest.core_latency_cycles == 2 + flat.core_latency_cycles
+    assert manifest.top_latency_cycles == 2 + flat.top_latency_cycles
+    for part in emit_popcounts(net, tmp_path, manifest, family=family):
+        text = part.path.read_text()
+        assert len(re.findall(r"SB_DFFE|TRELLIS_FF", text)) == part.registers
+        assert "input wire clk" in text
+        assert "latency 2 clock cycles" in text
+        check_cell_delays(part.path, family, 2)
+        if part.registers:
+            with pytest.raises(IRError, match="stands behind 2 registers, not 1"):
+                check_cell_delays(part.path, family, 1)
+    core = (tmp_path / "lgn_core.v").read_text()
+    assert re.search(r"lgn_popcount_0 \\?popcount_0 \(\s*\.ce\(ce\),\s*\.clk\(clk\)", core)

@@ -99,6 +99,7 @@ class Design:
 
     def copy(self, folder: Path) -> Design:
         """A copy of netlist, golden vectors and Verilog, to plant faults in."""
+        folder.mkdir(exist_ok=True)
         for name in ("netlist_raw.npz", "golden.npz", "rtl"):
             source = self.folder / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)

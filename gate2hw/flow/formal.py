@@ -1,0 +1,160 @@
+"""Proofs about the streams of a top: nothing lost, doubled, invented, or stuck, for all time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
+
+from gate2hw.errors import CheckFailedError, ToolFailedError
+from gate2hw.rtl import Manifest
+from gate2hw.tools.formal import Property, check_properties
+from gate2hw.tools.resources import data_dir
+from gate2hw.tools.run import run_tool
+from gate2hw.tools.vcd import table
+
+__all__ = ["FREE_MODULES", "PROPERTIES", "HarnessKind", "prove_streams"]
+
+HarnessKind: TypeAlias = Literal["stream", "data"]
+
+PROPERTIES: Final = MappingProxyType(
+    {
+        "bad_valid_fell": "a beat that is offered stays offered until it is taken",
+        "bad_payload_moved": "data and last of an offered beat stay the same until it is taken",
+        "bad_reset": "nothing is offered or reported right after a reset",
+        "bad_frame_error": "frame_error pulses once for each malformed frame, and never else",
+        "bad_result_length": "tlast stands on the last beat of each result, and nowhere else",
+        "bad_result_invented": "a result is offered only for a good frame without one",
+        "bad_frame_lost": "no frame goes in for which there is no room",
+        "bad_no_result": "a frame inside gives its result within the latency once the output is "
+        "free, whether the sink is ready or not",
+        "bad_input_shut": "with a ready sink the input opens within a result's beats",
+        "bad_wrong_bit": "every bit of every frame reaches the result of that frame, in its place",
+        "can_fill": "two frames are inside at once",
+        "can_shut": "the input is shut",
+        "can_recover": "a result comes after a malformed frame",
+        "can_stall": "a result is taken after a stall",
+        "can_give_1": "a followed bit is 1",
+        "can_give_0": "a followed bit is 0",
+        "can_follow_another": "the followed frame comes in behind another",
+    }
+)
+"""What a property says: ``bad_*`` never happens; ``can_*`` can, or the proof would be empty."""
+
+FREE_MODULES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
+    {
+        "unrolled": (
+            "{name}_gates",
+            "{name}_popcount*",
+            "{name}_core_popcount*",
+            "{name}_core_argmax",
+        )
+    }
+)
+"""By architecture: modules whose outputs are taken as any value in any cycle, as no handshake
+depends on what they compute. The rest of the top is proved as it was written."""
+
+_COLUMNS: Final = MappingProxyType(
+    {
+        "rst": "rst",
+        "s_valid": "s_axis_tvalid",
+        "s_ready": "s_axis_tready",
+        "s_last": "s_axis_tlast",
+        "s_data": "s_axis_tdata",
+        "m_valid": "m_axis_tvalid",
+        "m_ready": "m_axis_tready",
+        "m_last": "m_axis_tlast",
+        "m_data": "m_axis_tdata",
+        "error": "frame_error",
+        "beat": "rules.beat",
+        "inside": "rules.inside",
+    }
+)
+
+
+def _harness(kind: HarnessKind, manifest_path: Path, netlist: Path | None, out: Path) -> list[Path]:
+    """Let the benches' own code write the module around the top; the rules that it needs."""
+    sim_dir = data_dir("sim")
+    arguments = [str(manifest_path), kind, str(out)]
+    if netlist is not None:
+        arguments += ["--netlist", str(netlist)]
+    run_tool(
+        [sys.executable, "-m", "sim.harness", *arguments],
+        tool="sim.harness",
+        cwd=sim_dir.parent,
+        timeout_s=60.0,
+        expect=(out,),
+    )
+    rules = ["stream_rules.v", *(["frame_tag.v"] if kind == "data" else [])]
+    return [*(sim_dir / "formal" / name for name in rules), out]
+
+
+def prove_streams(
+    sources: Sequence[Path],
+    manifest: Manifest,
+    manifest_path: Path,
+    work_dir: Path,
+    *,
+    kind: HarnessKind = "stream",
+    netlist: Path | None = None,
+    timeout_s: float = 600.0,
+) -> dict[str, Any]:
+    """Prove the rules of both streams (`kind` ``stream``) on the Verilog `sources` of a top, or
+    that it carries every bit of a frame to its result (``data``, which takes the core's place:
+    `sources` hold the top alone, and `netlist` tells the encoder).
+
+    The proofs are unbounded; frames, stalls and resets are free in every cycle.
+    Returns ``{"method", "result", "properties": [...], "not_proved": [names]}``; the result is
+    ``undecided`` where `timeout_s` was too short for some. Raises CheckFailedError with a table
+    of a way to break a rule (its waveform lies in `work_dir`).
+    """
+    work_dir = work_dir.resolve()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    harness = work_dir / f"{manifest.name}_{kind}_harness.v"
+    around = _harness(kind, manifest_path.resolve(), netlist and netlist.resolve(), harness)
+    free = FREE_MODULES[manifest.arch]
+    connect = {f"dut.core.{name}": name for name in ("which", "where")} if kind == "data" else {}
+    found = check_properties(
+        [*sources, *around],
+        top="gate2hw_harness",
+        out_dir=work_dir,
+        timeout_s=timeout_s,
+        free=[] if kind == "data" else [module.format(name=manifest.name) for module in free],
+        connect=connect,
+    )
+    for entry in found:
+        _judge(entry)
+    open_ones = [entry.name for entry in found if entry.verdict == "undecided"]
+    return {
+        "method": "ABC pdr, unbounded",
+        "result": "undecided" if open_ones else "proved",
+        "not_proved": open_ones,
+        "properties": [
+            {"name": entry.name, "says": PROPERTIES[entry.name], "cycle": entry.cycle}
+            for entry in found
+        ],
+    }
+
+
+def _judge(entry: Property) -> None:
+    says = PROPERTIES.get(entry.name)
+    if says is None:
+        raise ToolFailedError(f"the harness has a property {entry.name} that nobody knows")
+    if entry.name.startswith("bad_") and entry.verdict == "reached":
+        assert entry.trace is not None
+        raise CheckFailedError(
+            f"not so: {says} ({entry.name}); in cycle {entry.cycle} of {entry.trace}:\n"
+            + trace_table(entry.trace, entry.name),
+            details={"property": entry.name, "cycle": entry.cycle, "trace": str(entry.trace)},
+        )
+    if entry.name.startswith("can_") and entry.verdict == "never":
+        raise CheckFailedError(
+            f"cannot happen, so the proof says too little: {says} ({entry.name})"
+        )
+
+
+def trace_table(trace: Path, name: str, columns: Mapping[str, str] = _COLUMNS) -> str:
+    """The streams of a counter-example, a line a cycle; the last line breaks the rule `name`."""
+    return table(trace, "clk", {**columns, name: name})

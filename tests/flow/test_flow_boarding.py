@@ -1,0 +1,258 @@
+"""board: clocks, baud rates, constraints, and a whole board from compile to simulated netlist."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import gate2hw.flow
+from gate2hw.cli import main
+from gate2hw.errors import CheckFailedError, InputError, ToolFailedError
+from gate2hw.flow import boarding
+from gate2hw.flow.boarding import board, identity, wiring_of, write_board
+from gate2hw.flow.boardsim import simulate_board
+from gate2hw.flow.build import BuildFolder
+from gate2hw.rtl import Manifest
+from gate2hw.tools import simulators
+from gate2hw.tools.boards import boards, load_board
+from gate2hw.tools.resources import data_dir
+from gate2hw.tools.targets import load_target
+
+
+@pytest.fixture
+def manifest(compiled: Path) -> Manifest:
+    return Manifest.load(compiled / "rtl" / "manifest.json")
+
+
+def test_the_boards_clock_needs_no_pll_and_another_one_does(manifest):
+    plain = wiring_of(manifest, load_board("icebreaker"))
+    assert plain.clock_mhz == 12.0
+    assert "no_pll" in plain.words
+    assert plain.parameters["CLOCKS_PER_BIT"] == "104"
+    assert plain.parameters["GAP_CLOCKS"] == "600000"
+    fast = wiring_of(manifest, load_board("icebreaker"), clock_mhz=30.0)
+    assert {"ice40_pll", "pll40_pad"} < fast.words
+    assert fast.clock_mhz == pytest.approx(30.0)
+    assert fast.parameters["PLL_DIVF"] == "7'd79"
+    assert fast.parameters["CLOCKS_PER_BIT"] == "260"
+    ecp5 = wiring_of(manifest, load_board("ulx3s-85f"), clock_mhz=60.0)
+    assert {"ecp5_pll", "tied_high"} < ecp5.words
+    names = ("PLL_CLKI_DIV", "PLL_CLKFB_DIV", "PLL_CLKOP_DIV")
+    assert [ecp5.parameters[name] for name in names] == ["5", "12", "10"]
+
+
+def test_the_model_tells_its_digest(manifest):
+    wiring = wiring_of(manifest, load_board("icebreaker"))
+    digest = bytes.fromhex(manifest.model_digest)[:8]
+    assert identity(manifest) == digest
+    assert int(wiring.parameters["MODEL"].removeprefix("64'h"), 16).to_bytes(8, "little") == digest
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"baud": 4_000_000}, "too fast for 12 MHz; at most 3000000"),
+        ({"baud": 2_600_000}, "too far from a whole number; 2400000 would fit"),
+        ({"interface": "i2c"}, "no interface 'i2c'"),
+        ({"interface": "spi", "baud": 9600}, "SPI has no baud rate"),
+        ({"clock_mhz": 500.0}, "outside the PLL's 16 to 275 MHz"),
+    ],
+)
+def test_what_the_board_cannot_do_is_refused(manifest, options, complaint):
+    with pytest.raises(InputError, match=complaint):
+        wiring_of(manifest, load_board("icebreaker"), **options)
+
+
+def test_a_frame_longer_than_a_packet_is_refused(manifest):
+    long = dataclasses.replace(manifest, frame_bytes=65536)
+    with pytest.raises(InputError, match="up to 65535 bytes, a frame of this model has 65536"):
+        wiring_of(long, load_board("icebreaker"))
+
+
+def _ports(text: str) -> dict[str, int]:
+    """Ports of the board's top level and their widths."""
+    lights = int(re.search(r"LIGHTS = (\d+)", text)[1])
+    head = text[text.index("\n) (\n") : text.index(");")]
+    found = re.findall(r"(?:in|out)put +wire (\[LIGHTS-1:0\] )?(\w+)", head)
+    return {name: lights if span else 1 for span, name in found}
+
+
+@pytest.mark.parametrize("interface", ["uart", "spi"])
+@pytest.mark.parametrize("found", boards(), ids=lambda found: found.name)
+def test_every_port_of_every_board_has_its_pin(manifest, tmp_path, found, interface):
+    wiring = wiring_of(manifest, found, interface=interface)
+    text = write_board(manifest, wiring, tmp_path)[-1].read_text()
+    ports = {
+        f"{name}[{bit}]" if width > 1 else name
+        for name, width in _ports(text).items()
+        for bit in range(width)
+    }
+    target = load_target(found.target)
+    lines = boarding._constraints(tmp_path, wiring, target).read_text().splitlines()
+    if target.family == "ice40":
+        placed = {line.split()[1]: line.split()[2] for line in lines if line.startswith("set_io")}
+        assert lines[-1] == f"set_frequency clk_in {found.clock_mhz:g}"
+    else:
+        placed = dict(re.findall(r'LOCATE COMP "(.+?)" SITE "(.+?)";', "\n".join(lines)))
+        kinds = dict(re.findall(r'IOBUF PORT "(.+?)" IO_TYPE=(.+?);', "\n".join(lines)))
+        assert kinds == dict.fromkeys(placed, "LVCMOS33")
+        assert lines[-1] == f'FREQUENCY PORT "clk_in" {found.clock_mhz:g} MHZ;'
+    assert placed == found.pins(interface)
+    assert set(placed) == ports
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("icebreaker", {}),
+        ("colorlight-i5", {"interface": "spi"}),
+    ],
+)
+def test_the_verilog_of_a_board_is_clean(manifest, compiled, tmp_path, name, options):
+    reason = simulators.available("verilator")
+    if reason is not None:
+        pytest.skip(reason)
+    around = write_board(manifest, wiring_of(manifest, load_board(name), **options), tmp_path)
+    sources = [*(compiled / "rtl" / file for file in manifest.files), *around]
+    waivers = data_dir("rtl_templates") / "verilator.vlt"
+    assert simulators.lint(sources, top="tiny_board", timeout_s=60, waiver_path=waivers) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Warning: unmatched constraint 'led[9]' (on line 3)",
+        "Warning: IO 'uart_rx' is unconstrained in LPF and will be automatically placed",
+    ],
+)
+def test_a_pin_that_is_not_where_the_board_has_it_is_an_error(tmp_path, line):
+    log = tmp_path / "log"
+    log.write_text("Info: constrained 'clk_in' to bel 'X12/Y31/io1'\n")
+    boarding._check_placed(log)
+    log.write_text(f"Info: packing\n{line}\n")
+    with pytest.raises(ToolFailedError, match="did not place a pin"):
+        boarding._check_placed(log)
+
+
+def test_the_command_lists_boards_and_refuses_what_is_none(tmp_path, capsys, compiled):
+    assert main(["boards", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in listed] == sorted(found.name for found in boards())
+    assert main(["board", str(compiled), "--board", "icebraker"]) == 2
+    assert "did you mean 'icebreaker'" in capsys.readouterr().err
+    assert main(["board", str(tmp_path), "--board", "icebreaker"]) == 2
+    assert "no build folder" in capsys.readouterr().err
+    with pytest.raises(InputError, match="not built for the board"):
+        simulate_board(compiled, "icebreaker")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        ({}, 0, "load it: iceprog x.bin"),
+        ({"clock_met": False}, 1, "reaches 31.3 MHz, its clock is 12 MHz"),
+        ({"fits": False, "reason": "needs 9 LUTs, there are 8"}, 1, "does not fit: needs 9"),
+    ],
+)
+def test_the_command_tells_what_came_of_it(monkeypatch, capsys, changes, code, said):
+    made = {
+        "fits": True,
+        "clock_met": True,
+        "luts": 2976,
+        "ffs": 1477,
+        "fmax_mhz": 31.3,
+        "clock_mhz": 12.0,
+        "baud": 115200,
+        "interface": "uart",
+        "program": "iceprog x.bin",
+        **changes,
+    }
+    run = {"stage": "rtl", "simulator": "verilator", "n_packets": 20, "mismatches": 0}
+    run["skipped"] = {"noise": "a gap of 600000 clocks takes too long to simulate"}
+    monkeypatch.setattr(gate2hw.flow, "board", lambda *_, **__: made)
+    monkeypatch.setattr(gate2hw.flow, "simulate_board", lambda *_, **__: [run])
+    assert main(["board", "dir", "--board", "icebreaker", "--simulate"]) == code
+    told = capsys.readouterr()
+    assert said in told.out + told.err
+    if made["fits"]:
+        assert "rtl on verilator: 20 packets, 0 answers differ" in told.out
+        assert "noise left out: a gap of 600000 clocks" in told.out
+
+
+@pytest.mark.parametrize(
+    ("name", "simulator", "options"),
+    [
+        ("icebreaker", "verilator", {"baud": 3_000_000}),
+        ("ice40-hx8k-breakout", "icarus", {"clock_mhz": 24.0, "baud": 6_000_000}),
+    ],
+)
+@pytest.mark.slow
+@pytest.mark.full
+def test_a_board_from_compile_to_simulated_netlist(build, name, simulator, options):
+    """Without and with a PLL: the Verilog and the netlist answer from the pins."""
+    reason = simulators.available(simulator)
+    if reason is not None:
+        pytest.skip(reason)
+    result = board(build, name, gap_ms=0.02, **options)
+    assert result["fits"]
+    assert result["clock_met"]
+    assert result["fmax_mhz"] > result["clock_mhz"]
+    assert ("ICESTORM_PLL" in result["utilisation"]) == ("clock_mhz" in options)
+    assert result["utilisation"]["SB_IO"]["used"] == len(load_board(name).pins("uart"))
+    bitstream = build / result["bitstream"]
+    assert bitstream.stat().st_size > 100_000
+    stamp = bitstream.stat().st_mtime_ns
+    assert board(build, name, gap_ms=0.02, **options) == result
+    assert bitstream.stat().st_mtime_ns == stamp
+    assert set(BuildFolder(build).steps()) >= {"compile", f"board.{name}"}
+    done = simulate_board(build, name)
+    assert [(run["stage"], run["simulator"]) for run in done] == [
+        ("rtl", simulator),
+        ("netlist", simulator),
+    ]
+    assert all(run["n_packets"] > 8 and run["mismatches"] == 0 for run in done)
+    netlist = build / f"board-{name}" / "tiny_board_synth.v"
+    text = netlist.read_text()
+    netlist.write_text(text.replace("SB_LUT4 #(", "SB_LUT4 #( ", 1))
+    with pytest.raises(InputError, match="files have changed"):
+        simulate_board(build, name)
+
+
+def test_a_wrong_netlist_does_not_pass(build, monkeypatch):
+    """The flow raises where the bench says no; the bench's own faults are in tests/sim."""
+    name = "icebreaker"
+    folder = BuildFolder(build)
+    manifest = Manifest.load(build / "rtl" / "manifest.json")
+    wiring = wiring_of(manifest, load_board(name), baud=3_000_000)
+    out = boarding.board_dir(folder, name)
+    around = write_board(manifest, wiring, out / "rtl")
+    facts = boarding.facts_of(wiring, manifest, {})
+    facts |= {"fits": True, "around": [str(p.relative_to(build)) for p in around]}
+    (out / "results.json").write_text(json.dumps(facts))
+    manifest.save(out / "rtl" / "manifest.json")
+    folder.put(f"board.{name}", "key", around, facts, 0.0)
+    seen = []
+
+    def bench(**options):
+        seen.append(options)
+        work = options["build_dir"].parent
+        job = json.loads((work / "job.json").read_text())
+        content = {
+            "passed": False,
+            "complete": True,
+            "mismatches": 3,
+            "n_compared": 9,
+            "violations": ["late"],
+        }
+        Path(job["result"]).write_text(json.dumps({**content, "tests": {}}))
+        return simulators.BenchResult(False, 5, work / "x", 0.1, work / "bench.log")
+
+    monkeypatch.setattr("gate2hw.flow.boardsim.run_bench", bench)
+    with pytest.raises(CheckFailedError, match="rtl: 3 of 9 answers differ; late"):
+        simulate_board(build, name)
+    assert seen[0]["simulator"] == "verilator"
+    assert seen[0]["toplevel"] == "tiny_board_bench"

@@ -1,0 +1,82 @@
+"""The slowest path in the model's words, from names as nextpnr gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gate2hw.flow.critical import critical
+from gate2hw.ir.lutnetlist import from_netlist
+from gate2hw.ir.netlist import SiteLayer, Sites
+from gate2hw.ir.text import parse_netlist
+
+TEXT = """\
+netlist inputs=3
+4 = AND 1 2
+5 = XOR 4 3
+output 5
+"""
+
+
+def step(to: str, delay_ns: float, kind: str = "logic") -> dict[str, Any]:
+    return {"type": kind, "delay_ns": delay_ns, "from": "", "to": to, "net": None}
+
+
+def luts():
+    sites = Sites((SiteLayer("dense1", 1, 40), SiteLayer("dense2", 1, 40)))
+    return from_netlist(parse_netlist(TEXT).with_(sites=sites, origin=np.array([17, 43])))
+
+
+def test_gates_are_named_by_layer_and_neuron() -> None:
+    path = [
+        step("receiver.bit_0_3_1_SB_DFFE_Q_LC.O", 0.5, "clk-to-q"),
+        step("core.gates.l4_LC.I0", 1.5, "routing"),
+        step("core.gates.l4_LC.O", 0.4),
+        step("core.gates.l5_n_LC.I1", 1.5, "routing"),
+        step("core.popcount_3.l51_LC.I2", 0.5, "setup"),
+    ]
+    found = critical(path, luts())
+    assert found["block"] == "gates"
+    assert found["blocks"] == {"encoder": 0.5, "gates": 3.4, "popcount": 0.5}
+    assert found["places"] == [
+        "receiver.bit_0_3_1_SB_DFFE_Q_LC",
+        "dense1, kernel 17, gate 0 (LUT 4)",
+        "dense2, kernel 3, gate 0 (LUT 5)",
+        "popcount of class 3 (LUT 51)",
+    ]
+    assert critical(path, None)["places"][1] == "core.gates.l4_LC"
+
+
+def test_the_register_of_an_output_is_named_by_what_it_drives() -> None:
+    first = step("core.gates_reg_TRELLIS_FF_Q_411.Q", 0.5, "clk-to-q")
+    path = [first, {**step("core.popcount_0.l7.A", 1.0), "net": "core.gates_reg[0]"}]
+    said = ["dense2, kernel 3, gate 0 (LUT 5)", "popcount of class 0 (LUT 7)"]
+    assert critical(path, luts())["places"] == said
+    path[1]["net"] = "core.gates_reg[9]"
+    assert critical(path, luts())["places"][0] == "core.gates_reg_TRELLIS_FF_Q_411"
+
+
+def test_inputs_unknown_origins_and_far_numbers() -> None:
+    net = luts().with_(origin=np.array([-1, 43]))
+    path = [step(f"core.gates.{cell}.D", 1.0) for cell in ("f2_r1", "l4", "l99")]
+    assert critical(path, net)["places"] == ["input 1", "LUT 4 of the gates", "LUT 99 of the gates"]
+
+
+def test_blocks_by_the_instance() -> None:
+    cells = {
+        "core.argmax.second_1_0_SB_LUT4_O_LC": "compare",
+        "core.argmax.index_1_0_SB_LUT4_O": "select",
+        "core.gates_reg_TRELLIS_FF_Q_155": "pipeline",
+        "receiver.count_SB_DFFESR_Q": "encoder",
+        "sender.waiting_SB_DFFSR_Q": "stream",
+        "frame_error_SB_DFF_Q": "top",
+    }
+    for cell, block in cells.items():
+        assert critical([step(f"{cell}.D", 1.0)], None)["block"] == block
+        assert critical([step(f"{cell}.CEN", 1.0)], None)["block"] == "enable"
+        assert critical([step(f"{cell}.CE", 1.0)], None)["block"] == "enable"
+
+
+def test_no_path() -> None:
+    assert critical([], None) == {"block": "unknown", "blocks": {}, "places": []}

@@ -105,16 +105,17 @@ def ship(row: dict[str, Any]) -> None:
     kept = ("command", "accuracy", "accuracy_validation", "gates", "luts4", "time_s")
     measured = {key: row[key] for key in kept}
     network = replace(network, info={**network.info, "measured": measured})
+    target.mkdir(parents=True, exist_ok=True)
+    save_network(target / "model.safetensors", network)
     golden = load_golden(source / "golden.npz")
     if row["recipe"] != "digits":
         rng = np.random.default_rng(row["seed"])
         encoder = encoder_of(network.thermometer)
-        n = min(N_RANDOM, RANDOM_BYTES // (encoder.n_features * encoder.bytes_per_feature))
-        x = random_features(encoder, n, rng)
-        golden = golden_of(from_network(network), network, x, np.full(n, -1, np.int64))
+        left = MAX_BYTES * 9 // 10 - (target / "model.safetensors").stat().st_size
+        most = min(RANDOM_BYTES, left) // (encoder.n_features * encoder.bytes_per_feature)
+        x = random_features(encoder, min(N_RANDOM, most), rng)
+        golden = golden_of(from_network(network), network, x, np.full(len(x), -1, np.int64))
         golden = replace(golden, info={"dataset": "random inputs"})
-    target.mkdir(parents=True, exist_ok=True)
-    save_network(target / "model.safetensors", network)
     save_golden(target / "golden.npz", golden)
     size = sum(path.stat().st_size for path in target.iterdir())
     print(f"{target.relative_to(ROOT)}: {size:,} bytes")

@@ -177,7 +177,7 @@ def test_every_bit_reaches_the_result_of_its_frame(small, tmp_path):
         # stored under the wrong number, compared with the wrong threshold, held too short
         (r"(\w+_is_1_reg <= )(.*);", r"\1~(\2);"),
         (r"(assign above_\w+ = \S+) > ", r"\1 >= "),
-        (r"(chosen = waiting \? )held : (.*);", r"\1\2 : \2;"),
+        (r"(chosen = advance \? (.*) : )held;", r"\1\2;"),
     ],
     ids=["slot", "threshold", "held"],
 )

@@ -37,6 +37,9 @@ def _checks(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
     network: dict[str, Any] = {}
     if "verify.network" in steps:
         network["network"], network["network_reason"] = of("verify.network")
+    streams: dict[str, Any] = {}
+    if "verify.streams" in steps:
+        streams["streams"], streams["streams_reason"] = of("verify.streams")
     post: dict[str, Any] = {}
     post_reasons: dict[str, str] = {}
     for step in steps:
@@ -57,6 +60,7 @@ def _checks(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
         "simulation": simulation,
         "proof": proof,
         "proof_reason": proof_reason,
+        **streams,
         "post_synthesis": post,
         "post_synthesis_reasons": post_reasons,
     }

@@ -14,6 +14,7 @@ from gate2hw.report.schema import (
     Proof,
     Report,
     SoftwareCheck,
+    StreamProof,
     Target,
 )
 
@@ -138,6 +139,24 @@ def _proof_line(link: str, checks: Checks, on_legal_codes: bool) -> CheckLine:
     return CheckLine(link, status, f"{run['method']}: {run['result']}{codes}")
 
 
+def _handshakes(checks: Checks) -> Iterator[CheckLine]:
+    """The proof of both streams, where there is one or it was asked for."""
+    if "streams" not in checks:
+        return
+    link, proof = "Handshakes of both streams", checks["streams"]
+    if proof is None:
+        yield CheckLine(link, "not checked", checks.get("streams_reason") or "")
+    elif message := _failed(proof):
+        yield CheckLine(link, "FAILED", message)
+    else:
+        run = cast(StreamProof, proof)
+        doubts = run["not_proved"]
+        n_rules = sum(rule["name"].startswith("bad_") for rule in run["properties"])
+        text = f"{run['method']}: {n_rules - len(doubts)} of {n_rules} rules hold in every run"
+        undecided = f"; not decided in time: {', '.join(doubts)}" if doubts else ""
+        yield CheckLine(link, "not checked" if doubts else "passed", text + undecided)
+
+
 def check_lines(report: Report) -> list[CheckLine]:
     """Every link of `report`, in the order of the chain."""
     checks = report["checks"]
@@ -147,6 +166,7 @@ def check_lines(report: Report) -> list[CheckLine]:
     lines = [
         *_software(checks, report.get("approximation") is not None),
         *_proved(checks, on_legal_codes),
+        *_handshakes(checks),
     ]
     lines += [
         _simulated(

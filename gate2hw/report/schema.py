@@ -154,6 +154,20 @@ class Proof(TypedDict):
     not_proved: NotRequired[list[str]]
 
 
+class StreamRule(TypedDict):
+    """A rule that no run may break (``bad_``), or what some run must show (``can_``)."""
+
+    name: str
+
+
+class StreamProof(TypedDict):
+    """The handshakes of the top; `not_proved` names the rules that were not decided in time."""
+
+    method: str
+    properties: list[StreamRule]
+    not_proved: list[str]
+
+
 class FailedCheck(TypedDict):
     """A check that failed before it could count; `message` holds what differed."""
 
@@ -179,6 +193,8 @@ class Checks(TypedDict):
     simulation: Simulation
     proof: Proof | FailedCheck | None
     proof_reason: NotRequired[str | None]
+    streams: NotRequired[StreamProof | FailedCheck | None]
+    streams_reason: NotRequired[str | None]
     post_synthesis: dict[str, Comparison | FailedCheck | None]
     post_synthesis_reasons: NotRequired[dict[str, str]]
     software: NotRequired[SoftwareCheck | FailedCheck | None]

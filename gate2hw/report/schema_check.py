@@ -23,6 +23,8 @@ def _check_reasons(report: Any) -> None:
         where = f"checks.simulation.{name}"
         _check_reason(where, simulation[name], simulation.get(f"{name}_reason"))
     _check_reason("checks.proof", checks["proof"], checks.get("proof_reason"))
+    if "streams" in checks:
+        _check_reason("checks.streams", checks["streams"], checks.get("streams_reason"))
     for name in ("software", "network"):
         if name in checks:
             _check_reason(f"checks.{name}", checks[name], checks.get(f"{name}_reason"))

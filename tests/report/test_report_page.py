@@ -132,6 +132,28 @@ def test_links_not_checked_carry_their_reason(report: dict[str, Any], tmp_path: 
     assert "0 of 5 checks passed, 5 not checked" in shown
 
 
+@pytest.mark.parametrize(
+    ("proof", "status", "told"),
+    [
+        ([], "passed", "pdr: 2 of 2 rules hold in every run"),
+        (["bad_reset"], "not checked", "1 of 2 rules hold in every run; not decided in time: bad_"),
+        (None, "not checked", "skipped"),
+        (FAILED, "FAILED", FAILED["message"]),
+    ],
+)
+def test_the_proof_of_the_handshakes_is_a_link(
+    report: dict[str, Any], proof: Any, status: str, told: str
+):
+    names = ("bad_reset", "bad_frame_lost", "can_answer")
+    if isinstance(proof, list):
+        rules = [{"name": name} for name in names]
+        proof = {"method": "pdr", "properties": rules, "not_proved": proof}
+    report["checks"] |= {"streams": proof, "streams_reason": "skipped"}
+    (line,) = (line for line in check_lines(report) if "Handshakes" in line.link)  # type: ignore[arg-type]
+    assert line.status == status
+    assert told in line.detail
+
+
 @pytest.mark.parametrize("place", ["software", "proof", "core", "top", "ecp5-25k"])
 @pytest.mark.parametrize("kind", ["counted", "message"])
 @pytest.mark.usefixtures("without_plots")

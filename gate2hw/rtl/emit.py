@@ -15,12 +15,13 @@ from gate2hw.ir.verilog_gates import write_gates
 from gate2hw.rtl.argmax import class_width
 from gate2hw.rtl.core import Core
 from gate2hw.rtl.headers import core_header, gates_header, top_header
+from gate2hw.rtl.layout import FrameLayout, ResultLayout
 from gate2hw.rtl.manifest import Manifest
 from gate2hw.rtl.options import RtlOptions
 from gate2hw.rtl.top import Top
 from gate2hw.rtl.verilog import to_verilog
 
-__all__ = ["emit_rtl"]
+__all__ = ["emit_rtl", "manifest_of"]
 
 
 def emit_rtl(net: Netlist, out_dir: Path, options: RtlOptions, *, version: str) -> Manifest:
@@ -53,22 +54,36 @@ def emit_rtl(net: Netlist, out_dir: Path, options: RtlOptions, *, version: str) 
             comment = "".join(f"// {line}".rstrip() + "\n" for line in headers[part])
             write_text(paths[part], comment + text)
     files = {path.name: file_sha256(path) for path in paths.values()}
-    manifest = _manifest(net, options, core, top, version, modules, files)
+    manifest = manifest_of(
+        net,
+        options,
+        top.result,
+        version=version,
+        core_latency_cycles=core.latency_cycles,
+        top_latency_cycles=top.latency_cycles,
+        interval_cycles=top.interval_cycles,
+        files=files,
+    )
     manifest.save(Path(out_dir) / "manifest.json")
     return manifest
 
 
-def _manifest(
+def manifest_of(
     net: Netlist,
     options: RtlOptions,
-    core: Core,
-    top: Top,
+    result: ResultLayout,
+    *,
     version: str,
-    modules: dict[str, str],
+    core_latency_cycles: int,
+    top_latency_cycles: int,
+    interval_cycles: int,
     files: dict[str, str],
+    arch: str = "unrolled",
+    positions_per_clock: int = 1,
 ) -> Manifest:
+    """The manifest of hardware that computes `net`; InputError if that has no encoder."""
     used = net.used_inputs().tolist()
-    frame, result = top.frame, top.result
+    frame = FrameLayout.of(net, options)
     return Manifest(
         name=options.name,
         version=version,
@@ -102,9 +117,11 @@ def _manifest(
         register_class=options.register_class,
         popcount_registers=options.popcount_registers,
         register_compare=options.register_compare,
-        core_latency_cycles=core.latency_cycles,
-        top_latency_cycles=top.latency_cycles,
-        interval_cycles=top.interval_cycles,
-        modules=modules,
+        core_latency_cycles=core_latency_cycles,
+        top_latency_cycles=top_latency_cycles,
+        interval_cycles=interval_cycles,
+        modules={part: f"{options.name}_{part}" for part in ("gates", "core", "top")},
         files=files,
+        arch=arch,
+        positions_per_clock=positions_per_clock,
     )

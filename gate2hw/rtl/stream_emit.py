@@ -10,7 +10,7 @@ from pathlib import Path
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.store import atomic_path, file_sha256, write_text
 from gate2hw.ir.verilog_gates import write_gates
-from gate2hw.rtl.argmax import class_width
+from gate2hw.rtl.emit import manifest_of
 from gate2hw.rtl.headers import core_header, gates_header
 from gate2hw.rtl.linebuffer import delay_module, memory_styles
 from gate2hw.rtl.manifest import Manifest
@@ -118,65 +118,21 @@ def emit_stream(
     paths.append(out_dir / f"{name}_top.v")
     write_text(paths[-1], _comment(_top_header(net, options, top, version)) + text)
     files = {path.name: file_sha256(path) for path in paths}
-    manifest = _manifest(spec, net, options, top, version, files)
+    manifest = manifest_of(
+        net,
+        options,
+        top.result,
+        version=version,
+        core_latency_cycles=top.tail_cycles,
+        top_latency_cycles=top.latency_cycles,
+        interval_cycles=top.interval_cycles,
+        files=files,
+        arch="stream",
+        positions_per_clock=spec.lanes,
+    )
     manifest.save(out_dir / "manifest.json")
     return manifest, top.plan
 
 
 def _comment(lines: Sequence[str]) -> str:
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)
-
-
-def _manifest(
-    spec: StreamSpec,
-    net: Netlist,
-    options: RtlOptions,
-    top: StreamTop,
-    version: str,
-    files: dict[str, str],
-) -> Manifest:
-    used = net.used_inputs().tolist()
-    result, encoder = top.result, net.encoder
-    assert encoder is not None
-    n_bytes = encoder.n_features * encoder.bytes_per_feature
-    return Manifest(
-        name=options.name,
-        version=version,
-        model_digest=net.digest,
-        netlist_digest=net.content_digest(),
-        output=options.output,
-        bus_bytes=options.bus_bytes,
-        n_features=encoder.n_features,
-        bytes_per_feature=encoder.bytes_per_feature,
-        max_value=encoder.max_value,
-        frame_bytes=n_bytes,
-        frame_beats=top.feed.n_beats,
-        result_bytes=result.result_bytes,
-        result_beats=result.result_beats,
-        class_bytes=result.class_bytes,
-        score_bytes=result.score_bytes,
-        score_signed=result.format.signed,
-        n_classes=net.n_classes,
-        class_names=tuple(net.names.classes),
-        class_width=class_width(net.n_classes),
-        score_width=result.format.width,
-        used_inputs=tuple(used),
-        n_used_inputs=len(used),
-        n_outputs=net.n_outputs,
-        popcount=options.popcount,
-        care=options.care,
-        gate_registers=options.gate_registers,
-        register_gates=options.register_gates,
-        register_scores=options.register_scores,
-        register_argmax=options.register_argmax,
-        register_class=options.register_class,
-        popcount_registers=options.popcount_registers,
-        register_compare=options.register_compare,
-        core_latency_cycles=top.tail_cycles,
-        top_latency_cycles=top.latency_cycles,
-        interval_cycles=top.interval_cycles,
-        modules={part: f"{options.name}_{part}" for part in ("gates", "core", "top")},
-        files=files,
-        arch="stream",
-        positions_per_clock=spec.lanes,
-    )

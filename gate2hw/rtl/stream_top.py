@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal
 
 from gate2hw.ir.netlist import Netlist
+from gate2hw.rtl.axis_ports import AxisPorts
 from gate2hw.rtl.core import Core, ScoreFormat
 from gate2hw.rtl.layout import ResultLayout
 from gate2hw.rtl.linebuffer import Delay
@@ -24,7 +25,7 @@ from gate2hw.rtl.window import Window
 __all__ = ["StreamTop"]
 
 
-class StreamTop(Elaboratable):
+class StreamTop(AxisPorts):
     """Ports as those of `Top`: ``s_axis_*`` (features), ``m_axis_*`` (result), ``frame_error``.
 
     `net` is the whole network unrolled: its head and classes decide what the result looks like.
@@ -34,6 +35,7 @@ class StreamTop(Elaboratable):
     """
 
     def __init__(self, spec: StreamSpec, net: Netlist, options: RtlOptions) -> None:
+        super().__init__(options.bus_bytes)
         self.spec = spec
         self.net = net
         self.options = options
@@ -49,16 +51,6 @@ class StreamTop(Elaboratable):
         self.latency_cycles = self.plan.latency_cycles
         self.interval_cycles = self.plan.interval_cycles
         self.delays: list[Delay] = []
-        width = 8 * options.bus_bytes
-        self.s_axis_tdata = Signal(width)
-        self.s_axis_tvalid = Signal()
-        self.s_axis_tready = Signal()
-        self.s_axis_tlast = Signal()
-        self.m_axis_tdata = Signal(width)
-        self.m_axis_tvalid = Signal()
-        self.m_axis_tready = Signal()
-        self.m_axis_tlast = Signal()
-        self.frame_error = Signal()
 
     @property
     def tail_cycles(self) -> int:
@@ -93,16 +85,6 @@ class StreamTop(Elaboratable):
             tail_cycles=self.tail_cycles,
             result_beats=self.result.result_beats,
         )
-
-    def inputs(self) -> list[tuple[str, Signal]]:
-        """Names and signals of the input ports, clock and reset aside."""
-        names = ("s_axis_tdata", "s_axis_tvalid", "s_axis_tlast", "m_axis_tready")
-        return [(name, getattr(self, name)) for name in names]
-
-    def outputs(self) -> list[tuple[str, Signal]]:
-        """Names and signals of the output ports."""
-        names = ("s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tlast", "frame_error")
-        return [(name, getattr(self, name)) for name in names]
 
     def elaborate(self, platform: object) -> Module:
         """Connect all parts; Amaranth calls this."""

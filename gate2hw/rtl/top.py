@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
 
 from gate2hw.ir.netlist import Netlist
+from gate2hw.rtl.axis_ports import AxisPorts
 from gate2hw.rtl.core import Core
 from gate2hw.rtl.layout import FrameLayout, ResultLayout
 from gate2hw.rtl.options import RtlOptions
@@ -17,7 +18,7 @@ from gate2hw.rtl.sender import Sender
 __all__ = ["Top"]
 
 
-class Top(Elaboratable):
+class Top(AxisPorts):
     """Ports ``s_axis_*`` (features) and ``m_axis_*`` (result), and ``frame_error``.
 
     Latency, from the last input beat taken to ``m_axis_tvalid`` with nothing in the way, is
@@ -28,6 +29,7 @@ class Top(Elaboratable):
     """
 
     def __init__(self, net: Netlist, options: RtlOptions, *, core: Core | None = None) -> None:
+        super().__init__(options.bus_bytes)
         self.options = options
         self.core = core
         self.ports = Core(net, options)
@@ -35,26 +37,6 @@ class Top(Elaboratable):
         self.result = ResultLayout.of(net, options)
         self.latency_cycles = RECEIVER_LATENCY + self.ports.latency_cycles + 1
         self.interval_cycles = max(self.frame.frame_beats, self.result.result_beats)
-        width = 8 * options.bus_bytes
-        self.s_axis_tdata = Signal(width)
-        self.s_axis_tvalid = Signal()
-        self.s_axis_tready = Signal()
-        self.s_axis_tlast = Signal()
-        self.m_axis_tdata = Signal(width)
-        self.m_axis_tvalid = Signal()
-        self.m_axis_tready = Signal()
-        self.m_axis_tlast = Signal()
-        self.frame_error = Signal()
-
-    def inputs(self) -> list[tuple[str, Signal]]:
-        """Names and signals of the input ports, clock and reset aside."""
-        names = ("s_axis_tdata", "s_axis_tvalid", "s_axis_tlast", "m_axis_tready")
-        return [(name, getattr(self, name)) for name in names]
-
-    def outputs(self) -> list[tuple[str, Signal]]:
-        """Names and signals of the output ports."""
-        names = ("s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tlast", "frame_error")
-        return [(name, getattr(self, name)) for name in names]
 
     def elaborate(self, platform: object) -> Module:
         """Connect receiver, core and sender; Amaranth calls this."""

@@ -22,8 +22,8 @@ from typing import Any
 from common import arguments, save
 
 import gate2hw
-from gate2hw.flow.clocking import delays_of
-from gate2hw.flow.stages import Shape, Stages, cheapest_for
+from gate2hw.flow.clock.clocking import delays_of
+from gate2hw.flow.clock.stages import Shape, Stages, cheapest_for
 from gate2hw.ir.lutnetlist import load_lutnetlist
 from gate2hw.ir.store import load_netlist
 from gate2hw.rtl import Manifest

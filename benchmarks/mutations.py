@@ -20,7 +20,7 @@ from typing import Any
 from common import RESULTS, arguments, save, table
 
 import gate2hw
-from gate2hw.flow.mutations import Outcome, Plan, mutate_benches
+from gate2hw.flow.signoff.mutations import Outcome, Plan, mutate_benches
 from gate2hw.ir.store import write_text
 from gate2hw.rtl import Manifest
 

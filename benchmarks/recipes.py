@@ -25,7 +25,7 @@ import numpy as np
 from common import RESULTS, arguments, save
 
 from gate2hw.errors import Gate2HWError
-from gate2hw.flow.sweep_trial import make_trial, run_trial
+from gate2hw.flow.sweeps.sweep_trial import make_trial, run_trial
 from gate2hw.ir.simulate import random_features
 from gate2hw.ir.store import load_golden, load_network, save_golden, save_network, write_text
 from gate2hw.ir.unroll import census, encoder_of

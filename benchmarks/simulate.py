@@ -26,9 +26,9 @@ from common import arguments, save, table
 
 import gate2hw
 from gate2hw.errors import CheckFailedError
-from gate2hw.flow import benches
 from gate2hw.flow.build import BuildFolder
-from gate2hw.flow.checks import Chain, load_chain
+from gate2hw.flow.signoff import benches
+from gate2hw.flow.signoff.checks import Chain, load_chain
 from gate2hw.ir.gates import is_trivial
 from gate2hw.ir.layers import GroupSum, Layer, LogicDense, Thermometer
 from gate2hw.ir.network import LogicNetwork

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from gate2hw.flow.stages import Stages
+from gate2hw.flow.clock.stages import Stages
 from gate2hw.ir.lutnetlist import from_netlist, save_lutnetlist
 from gate2hw.ir.netlist import Encoder
 from gate2hw.ir.store import save_netlist

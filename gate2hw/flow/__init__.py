@@ -6,10 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gate2hw.flow.asic import synth_asic
+    from gate2hw.flow.asic.asic import synth_asic
     from gate2hw.flow.benching import bench
-    from gate2hw.flow.boarding import board, boards
-    from gate2hw.flow.boardsim import simulate_board
     from gate2hw.flow.compiling import compile
     from gate2hw.flow.converting import convert, opt
     from gate2hw.flow.demonstration import demo
@@ -18,12 +16,14 @@ if TYPE_CHECKING:
     from gate2hw.flow.information import doctor, info, targets
     from gate2hw.flow.predicting import predict
     from gate2hw.flow.reporting import report
-    from gate2hw.flow.sweeping import sweep
+    from gate2hw.flow.signoff.waves import wave
+    from gate2hw.flow.sweeps.sweeping import sweep
     from gate2hw.flow.synthesis import synth
-    from gate2hw.flow.talking import talk
+    from gate2hw.flow.tops.boarding import board, boards
+    from gate2hw.flow.tops.boardsim import simulate_board
+    from gate2hw.flow.tops.talking import talk
     from gate2hw.flow.training import train
     from gate2hw.flow.verifying import verify
-    from gate2hw.flow.waves import wave
 
 __all__ = [
     "bench",
@@ -52,8 +52,8 @@ __all__ = [
 
 _HOME = {
     "bench": "benching",
-    "board": "boarding",
-    "boards": "boarding",
+    "board": "tops.boarding",
+    "boards": "tops.boarding",
     "compile": "compiling",
     "convert": "converting",
     "demo": "demonstration",
@@ -64,15 +64,15 @@ _HOME = {
     "opt": "converting",
     "predict": "predicting",
     "report": "reporting",
-    "simulate_board": "boardsim",
-    "sweep": "sweeping",
+    "simulate_board": "tops.boardsim",
+    "sweep": "sweeps.sweeping",
     "synth": "synthesis",
-    "synth_asic": "asic",
-    "talk": "talking",
+    "synth_asic": "asic.asic",
+    "talk": "tops.talking",
     "targets": "information",
     "train": "training",
     "verify": "verifying",
-    "wave": "waves",
+    "wave": "signoff.waves",
 }
 
 

@@ -19,9 +19,9 @@ from gate2hw import __version__
 from gate2hw.engine import Engine, kernel_names
 from gate2hw.errors import InputError
 from gate2hw.flow.build import Progress, silent
-from gate2hw.flow.comparing import compare_scores
 from gate2hw.flow.models import SHIFTED, FoundNetlist, find_netlist
 from gate2hw.flow.predicting import check_classifier, check_out
+from gate2hw.flow.signoff.comparing import compare_scores
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import classes, random_features, scores
 from gate2hw.ir.store import write_text

@@ -29,7 +29,7 @@ from gate2hw.ir.unroll import encoder_of, instantiated_gates
 if TYPE_CHECKING:
     import torch
 
-    from gate2hw.flow.stream_build import StreamBuild
+    from gate2hw.flow.stream.stream_build import StreamBuild
     from gate2hw.passes.manager import PassRecord
 
 __all__ = ["compile", "model_path"]
@@ -158,8 +158,8 @@ def _compile(
     options: dict[str, Any],
     progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
-    from gate2hw.flow.sharing import started
-    from gate2hw.flow.stream_build import choose_arch, compile_stream
+    from gate2hw.flow.signoff.sharing import started
+    from gate2hw.flow.stream.stream_build import choose_arch, compile_stream
     from gate2hw.passes.manager import run_pipeline
     from gate2hw.passes.mapping.lutmap import effort_for, map_luts
     from gate2hw.passes.pipelines import pipeline
@@ -310,7 +310,7 @@ def compile(
     Raises InputError or ModelFileError for what cannot be used.
     """
     network, source = _load(model)
-    from gate2hw.flow.stream_build import check_arch
+    from gate2hw.flow.stream.stream_build import check_arch
 
     lossy = accuracy_budget is not None
     check_arch(network, arch, positions_per_clock, target, lossy=lossy)

@@ -11,7 +11,7 @@ from gate2hw import __version__
 from gate2hw.errors import CheckFailedError, InputError, nearest
 from gate2hw.flow.build import Progress, silent
 from gate2hw.flow.models import SHIFTED, find_netlist
-from gate2hw.flow.packaging import PACKAGES, package
+from gate2hw.flow.tops.packaging import PACKAGES, package
 from gate2hw.formats.c_export import check_c_name, export_c
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import classes, scores
@@ -62,7 +62,7 @@ def export(
     the golden file do not agree.
 
     With `format` ``ip`` or ``tinytapeout`` the Verilog of the build folder `model` is packaged
-    instead, under the build's name: see `gate2hw.flow.packaging.package`.
+    instead, under the build's name: see `gate2hw.flow.tops.packaging.package`.
     """
     if format not in (*EXPORTS, *PACKAGES):
         names = (*EXPORTS, *PACKAGES)

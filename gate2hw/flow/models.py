@@ -81,7 +81,7 @@ def _of_folder(path: Path) -> FoundNetlist | None:
 
 
 def _of_model(path: Path, opt_level: int, progress: Progress) -> FoundNetlist:
-    from gate2hw.flow.sharing import started
+    from gate2hw.flow.signoff.sharing import started
     from gate2hw.passes.manager import run_pipeline
 
     network = load_network(path)

@@ -9,11 +9,11 @@ from typing import Any, Final, get_args
 
 from gate2hw.errors import InputError, nearest
 from gate2hw.flow.build import LUTS, BuildFolder, Progress, key_of, silent
-from gate2hw.flow.checks import check_rtl_files
-from gate2hw.flow.clocking import Goal, search, tries_path
-from gate2hw.flow.routing import Mapper, Request, cells_of_target, route, rtl_of_target
-from gate2hw.flow.stages import Shape, Stages, parse_stages
-from gate2hw.flow.stream_build import is_mapped
+from gate2hw.flow.clock.clocking import Goal, search, tries_path
+from gate2hw.flow.clock.routing import Mapper, Request, cells_of_target, route, rtl_of_target
+from gate2hw.flow.clock.stages import Shape, Stages, parse_stages
+from gate2hw.flow.signoff.checks import check_rtl_files
+from gate2hw.flow.stream.stream_build import is_mapped
 from gate2hw.ir.lutnetlist import load_lutnetlist
 from gate2hw.ir.store import file_sha256, load_netlist
 from gate2hw.rtl import Manifest

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gate2hw.errors import CheckFailedError, DoesNotFitError, InputError
-from gate2hw.flow import asic_checks, benches
-from gate2hw.flow.asic import TARGET as ASIC
-from gate2hw.flow.boardsim import cell_models
+from gate2hw.flow.asic import asic_checks
+from gate2hw.flow.asic.asic import TARGET as ASIC
 from gate2hw.flow.build import LUTS, BuildFolder, Progress, key_of, silent
-from gate2hw.flow.checks import (
+from gate2hw.flow.clock.target_core import core_bench
+from gate2hw.flow.signoff import benches
+from gate2hw.flow.signoff.checks import (
     Chain,
     check_rtl_files,
     check_software,
@@ -22,12 +23,12 @@ from gate2hw.flow.checks import (
     prove_luts,
     prove_passes,
 )
-from gate2hw.flow.formal import FREE_MODULES, prove_streams
-from gate2hw.flow.gatecloud import prove_cells, prove_gates, prove_popcounts
-from gate2hw.flow.sharing import NAME as SHARING
-from gate2hw.flow.stream_build import prove_stream, prove_target_cells
+from gate2hw.flow.signoff.formal import FREE_MODULES, prove_streams
+from gate2hw.flow.signoff.gatecloud import prove_cells, prove_gates, prove_popcounts
+from gate2hw.flow.signoff.sharing import NAME as SHARING
+from gate2hw.flow.stream.stream_build import prove_stream, prove_target_cells
 from gate2hw.flow.synthesis import cells_of_target, rtl_of_target
-from gate2hw.flow.target_core import core_bench
+from gate2hw.flow.tops.boardsim import cell_models
 from gate2hw.ir.store import file_sha256
 from gate2hw.rtl import Manifest
 from gate2hw.tools import registry, simulators

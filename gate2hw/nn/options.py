@@ -57,7 +57,9 @@ class GatesSpec:
     """How gates are parametrised, started and relaxed; see `GateWeights`.
 
     The temperature goes from `temperature` to `temperature_end` (0: stays) in equal ratios. From
-    the share `harden_at` of the steps on, gates compute hard, as with ``straight-through``.
+    the share `harden_at` of the steps on, gates compute hard, as with ``straight-through``; with
+    `harden_until` layer by layer, evenly from the first at `harden_at` to the last at
+    `harden_until` (0: all at once), so that soft layers learn from what hard ones give them.
     """
 
     parametrisation: Parametrisation = "inputwise"
@@ -66,6 +68,7 @@ class GatesSpec:
     temperature: float = number(1.0, 0.01, 100)
     temperature_end: float = number(0.0, 0, 100)
     harden_at: float = number(1.0, 0, 1, open_low=True)
+    harden_until: float = number(0.0, 0, 1)
 
 
 @dataclass(frozen=True)

@@ -292,6 +292,12 @@ def _check_combinations(recipe: Recipe) -> None:
         raise InputError(
             f"area.start is {recipe.area.start}; it must be below area.end, {recipe.area.end}"
         )
+    gates = recipe.gates
+    if gates.harden_until and not gates.harden_at <= gates.harden_until < 1:
+        raise InputError(
+            f"gates.harden_until is {gates.harden_until}; it must be at least gates.harden_at, "
+            f"{gates.harden_at}, and below 1"
+        )
     augmentation = recipe.augmentation
     changes = augmentation.shift or augmentation.crop or augmentation.flip
     if recipe.distillation.teacher_logits and changes:

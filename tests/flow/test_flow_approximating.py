@@ -7,7 +7,7 @@ from gate2hw import flow
 from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.flow.approximating import approximate_within, load_samples
 from gate2hw.flow.build import BuildFolder
-from gate2hw.flow.checks import check_software, load_chain
+from gate2hw.flow.signoff.checks import check_software, load_chain
 from gate2hw.ir.simulate import scores
 from gate2hw.ir.store import load_golden, load_network, save_golden, save_network
 

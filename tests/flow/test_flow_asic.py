@@ -16,10 +16,10 @@ import gate2hw
 from gate2hw import flow
 from gate2hw.cli import main
 from gate2hw.errors import CheckFailedError, InputError
-from gate2hw.flow.asic_checks import prepare, prove_mapped_gates
+from gate2hw.flow.asic.asic_checks import prepare, prove_mapped_gates
+from gate2hw.flow.asic.mapped import load_mapped
 from gate2hw.flow.build import BuildFolder
-from gate2hw.flow.checks import load_chain
-from gate2hw.flow.mapped import load_mapped
+from gate2hw.flow.signoff.checks import load_chain
 from gate2hw.ir.evaluate import evaluate
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import Golden, save_golden, save_network
@@ -151,7 +151,7 @@ def test_power_notices_a_wrong_netlist(build: Path, monkeypatch: pytest.MonkeyPa
         path.write_text(text.replace('"type": "NOR2"', '"type": "NAND2"'))
         return load_mapped(path, library)
 
-    monkeypatch.setattr("gate2hw.flow.asic.load_mapped", planted)
+    monkeypatch.setattr("gate2hw.flow.asic.asic.load_mapped", planted)
     with pytest.raises(CheckFailedError, match="mapped netlist"):
         flow.synth_asic(build, liberty=TINY, clock_mhz=77.0, sta="none")
     assert "synth.asic" not in BuildFolder(build).steps() or (

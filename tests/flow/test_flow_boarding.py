@@ -12,10 +12,10 @@ import pytest
 import gate2hw.flow
 from gate2hw.cli import main
 from gate2hw.errors import CheckFailedError, InputError, ToolFailedError
-from gate2hw.flow import boarding
-from gate2hw.flow.boarding import board, identity, wiring_of, write_board
-from gate2hw.flow.boardsim import simulate_board
 from gate2hw.flow.build import BuildFolder
+from gate2hw.flow.tops import boarding
+from gate2hw.flow.tops.boarding import board, identity, wiring_of, write_board
+from gate2hw.flow.tops.boardsim import simulate_board
 from gate2hw.rtl import Manifest
 from gate2hw.tools import simulators
 from gate2hw.tools.boards import boards, load_board
@@ -251,7 +251,7 @@ def test_a_wrong_netlist_does_not_pass(build, monkeypatch):
         Path(job["result"]).write_text(json.dumps({**content, "tests": {}}))
         return simulators.BenchResult(False, 5, work / "x", 0.1, work / "bench.log")
 
-    monkeypatch.setattr("gate2hw.flow.boardsim.run_bench", bench)
+    monkeypatch.setattr("gate2hw.flow.tops.boardsim.run_bench", bench)
     with pytest.raises(CheckFailedError, match="rtl: 3 of 9 answers differ; late"):
         simulate_board(build, name)
     assert seen[0]["simulator"] == "verilator"

@@ -13,7 +13,7 @@ import pytest
 
 from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.flow.build import BuildFolder
-from gate2hw.flow.checks import (
+from gate2hw.flow.signoff.checks import (
     Chain,
     _check_exact,
     _golden,

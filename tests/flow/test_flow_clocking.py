@@ -11,10 +11,10 @@ import pytest
 import gate2hw
 from gate2hw.cli import main
 from gate2hw.errors import InputError
-from gate2hw.flow import clocking
 from gate2hw.flow.build import BuildFolder
-from gate2hw.flow.routing import Request
-from gate2hw.flow.stages import Stages
+from gate2hw.flow.clock import clocking
+from gate2hw.flow.clock.routing import Request
+from gate2hw.flow.clock.stages import Stages
 from gate2hw.ir.lutnetlist import from_netlist, save_lutnetlist
 from gate2hw.ir.netlist import Encoder, Netlist
 from gate2hw.ir.store import save_netlist

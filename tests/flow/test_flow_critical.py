@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gate2hw.flow.critical import critical
+from gate2hw.flow.clock.critical import critical
 from gate2hw.ir.lutnetlist import from_netlist
 from gate2hw.ir.netlist import SiteLayer, Sites
 from gate2hw.ir.text import parse_netlist

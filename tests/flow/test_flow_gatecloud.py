@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gate2hw.errors import CheckFailedError
-from gate2hw.flow.gatecloud import prove_cells, prove_gates, prove_popcounts
+from gate2hw.flow.signoff.gatecloud import prove_cells, prove_gates, prove_popcounts
 from gate2hw.ir.lutnetlist import from_netlist
 from gate2hw.ir.netlist import Encoder, Netlist
 from gate2hw.ir.text import parse_netlist

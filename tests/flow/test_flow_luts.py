@@ -5,7 +5,7 @@ import pytest
 
 from gate2hw.errors import CheckFailedError
 from gate2hw.flow.build import LUTS, BuildFolder
-from gate2hw.flow.checks import check_software, load_chain, prove_luts
+from gate2hw.flow.signoff.checks import check_software, load_chain, prove_luts
 from gate2hw.ir.lutnetlist import load_lutnetlist, save_lutnetlist
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gate2hw.errors import InputError
-from gate2hw.flow.mapped import LANES, Simulation, load_mapped
-from gate2hw.flow.power import Activity, energies, power_of
+from gate2hw.flow.asic.mapped import LANES, Simulation, load_mapped
+from gate2hw.flow.asic.power import Activity, energies, power_of
 from gate2hw.tools.liberty import Library, read_liberty
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.lib"

@@ -14,8 +14,8 @@ import pytest
 
 from gate2hw.cli import main
 from gate2hw.errors import InputError, ToolMissingError
-from gate2hw.flow.ipxact import NAMESPACE
-from gate2hw.flow.packaging import package
+from gate2hw.flow.tops.ipxact import NAMESPACE
+from gate2hw.flow.tops.packaging import package
 from gate2hw.rtl import Manifest
 from gate2hw.tools import simulators
 from gate2hw.tools.resources import data_dir

@@ -10,10 +10,10 @@ import pytest
 
 import gate2hw
 from gate2hw.errors import CheckFailedError
-from gate2hw.flow import benches
 from gate2hw.flow.build import BuildFolder
-from gate2hw.flow.checks import load_chain
-from gate2hw.flow.target_core import core_bench
+from gate2hw.flow.clock.target_core import core_bench
+from gate2hw.flow.signoff import benches
+from gate2hw.flow.signoff.checks import load_chain
 from gate2hw.rtl import Manifest
 from gate2hw.tools.simulators import available
 

@@ -11,10 +11,10 @@ import pytest
 
 from gate2hw import flow
 from gate2hw.errors import CheckFailedError
-from gate2hw.flow import sharing
 from gate2hw.flow.build import BuildFolder, silent
-from gate2hw.flow.checks import Chain, load_chain, prove_passes
 from gate2hw.flow.reporting import report
+from gate2hw.flow.signoff import sharing
+from gate2hw.flow.signoff.checks import Chain, load_chain, prove_passes
 from gate2hw.flow.verifying import _detail, _links_without_golden, _proof_work, _Verifier
 from gate2hw.ir.evaluate import evaluate
 from gate2hw.ir.layers import GroupSum, LogicDense, Thermometer

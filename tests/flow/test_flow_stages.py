@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gate2hw.errors import InputError
-from gate2hw.flow.stages import Delays, Shape, Stages, best_within, cheapest_for, parse_stages
+from gate2hw.flow.clock.stages import Delays, Shape, Stages, best_within, cheapest_for, parse_stages
 from gate2hw.ir.lutnetlist import from_netlist
 from gate2hw.ir.netlist import Encoder, Netlist
 from gate2hw.ir.text import parse_netlist

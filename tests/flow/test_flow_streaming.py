@@ -13,15 +13,15 @@ import pytest
 import gate2hw
 from gate2hw.errors import CheckFailedError, InputError, ModelFileError
 from gate2hw.flow.build import BuildFolder
-from gate2hw.flow.checks import load_chain
-from gate2hw.flow.stream_build import (
+from gate2hw.flow.signoff.checks import load_chain
+from gate2hw.flow.stream.stream_build import (
     check_arch,
     choose_arch,
     compile_stream,
     load_spec,
     prove_stream,
 )
-from gate2hw.flow.streaming import composed, stream_spec
+from gate2hw.flow.stream.streaming import composed, stream_spec
 from gate2hw.ir.evaluate import evaluate
 from gate2hw.ir.layers import GroupSum, LogicConv, OrPool
 from gate2hw.ir.network import chain

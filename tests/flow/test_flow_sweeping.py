@@ -9,9 +9,9 @@ import pytest
 from gate2hw import flow
 from gate2hw.cli import console, main
 from gate2hw.errors import CheckFailedError, InputError, ToolMissingError
-from gate2hw.flow import sweep_trial, sweeping
-from gate2hw.flow.sweep_space import make_space
-from gate2hw.flow.sweeping import front_of, sweep
+from gate2hw.flow.sweeps import sweep_trial, sweeping
+from gate2hw.flow.sweeps.sweep_space import make_space
+from gate2hw.flow.sweeps.sweeping import front_of, sweep
 from gate2hw.tools.workers import held
 
 RECIPE = """

@@ -17,8 +17,8 @@ import pytest
 
 from gate2hw.cli import main
 from gate2hw.errors import CheckFailedError, InputError
-from gate2hw.flow.boarding import facts_of, identity, wiring_of, write_board
-from gate2hw.flow.talking import talk
+from gate2hw.flow.tops.boarding import facts_of, identity, wiring_of, write_board
+from gate2hw.flow.tops.talking import talk
 from gate2hw.ir.simulate import scores
 from gate2hw.ir.store import load_golden, load_netlist
 from gate2hw.rtl import Manifest

@@ -56,7 +56,7 @@ def test_class_scores_and_features_are_the_models(build, capsys):
 
 
 def test_another_class_than_the_softwares_is_an_error(build, monkeypatch):
-    monkeypatch.setattr("gate2hw.flow.waves._class_of", lambda vcd, manifest: (11, 5))
+    monkeypatch.setattr("gate2hw.flow.signoff.waves._class_of", lambda vcd, manifest: (11, 5))
     with pytest.raises(CheckFailedError, match="m_axis gives class 11, the software"):
         gate2hw.wave(build)
     assert (build / "wave" / "sample_0.vcd").is_file()

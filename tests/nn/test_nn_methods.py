@@ -17,6 +17,7 @@ from gate2hw.nn import build_model, load_recipe, make_thermometer, train
 from gate2hw.nn.checkpoint import Sampler, seeded_generators
 from gate2hw.nn.data import load_recipe_data
 from gate2hw.nn.distill import save_teacher_logits
+from gate2hw.nn.gates import GateWeights
 from gate2hw.nn.methods import apply_schedule, parameter_groups
 from gate2hw.nn.recipe import Recipe
 
@@ -226,6 +227,29 @@ def test_gates_harden_at_their_share_of_the_steps(folder, share, wanted) -> None
         apply_schedule(model, recipe, step)
         found.append(model.dense1.gates.estimator)
     assert found == ["gumbel", wanted, wanted, "gumbel"]
+
+
+def test_gates_harden_layer_by_layer(folder) -> None:
+    recipe = _recipe(folder, "gates.harden_at=0.5", "gates.harden_until=0.8")
+    data = load_recipe_data(recipe, None)
+    model = build_model(recipe, make_thermometer(data, recipe.thermometer), data.n_classes)
+    gates = [module for module in model.modules() if isinstance(module, GateWeights)]
+    assert len(gates) > 1
+    found = []
+    for step in (29, 30, 47, 48):
+        apply_schedule(model, recipe, step)
+        found.append([layer.estimator == "straight-through" for layer in gates])
+    last = len(gates) - 1
+    assert [found[0][0], found[1][0]] == [False, True]
+    assert [found[2][last], found[3][last]] == [False, True]
+    assert all(sorted(layers, reverse=True) == layers for layers in found)
+
+
+@pytest.mark.parametrize("keys", [("0.5", "0.4"), ("0.5", "1"), ("1", "0.8")])
+def test_the_last_layer_hardens_after_the_first_and_before_the_end(folder, keys) -> None:
+    at, until = keys
+    with pytest.raises(InputError, match=r"gates\.harden_until is .* it must be at least"):
+        _recipe(folder, f"gates.harden_at={at}", f"gates.harden_until={until}")
 
 
 def test_thresholds_and_wiring_have_rates_of_their_own(folder) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from gate2hw.errors import IRError
-from gate2hw.flow.benches import Bench
-from gate2hw.flow.benches import _wrapper as write_wrapper
-from gate2hw.flow.streaming import composed, stream_spec
+from gate2hw.flow.signoff.benches import Bench
+from gate2hw.flow.signoff.benches import _wrapper as write_wrapper
+from gate2hw.flow.stream.streaming import composed, stream_spec
 from gate2hw.ir.layers import GroupSum, LogicConv, LogicDense, OrPool, Shape, Thermometer
 from gate2hw.ir.network import LogicNetwork, chain
 from gate2hw.ir.store import save_netlist

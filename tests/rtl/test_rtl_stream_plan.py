@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from stream_nets import conv, thermometer
 
-from gate2hw.flow.streaming import composed, stream_spec
+from gate2hw.flow.stream.streaming import composed, stream_spec
 from gate2hw.ir.layers import GroupSum, OrPool
 from gate2hw.ir.network import chain
 from gate2hw.rtl.options import RtlOptions

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gate2hw.flow.boarding import facts_of, wiring_of, write_board
+from gate2hw.flow.tops.boarding import facts_of, wiring_of, write_board
 from gate2hw.rtl import Manifest
 from gate2hw.tools.boards import load_board
 from gate2hw.tools.resources import data_dir

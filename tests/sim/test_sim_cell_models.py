@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gate2hw.flow.boardsim import cell_models
+from gate2hw.flow.tops.boardsim import cell_models
 from gate2hw.tools import registry, yosys
 from gate2hw.tools.bench_worker import _for_icarus
 from gate2hw.tools.resources import data_dir

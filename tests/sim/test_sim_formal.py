@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gate2hw.errors import CheckFailedError, ToolFailedError
-from gate2hw.flow import formal
-from gate2hw.flow.formal import PROPERTIES, prove_streams
+from gate2hw.flow.signoff import formal
+from gate2hw.flow.signoff.formal import PROPERTIES, prove_streams
 from gate2hw.rtl import Manifest
 from gate2hw.tools.formal import Property
 from gate2hw.tools.vcd import read_vcd

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gate2hw.errors import CheckFailedError
-from gate2hw.flow import mutations
-from gate2hw.flow.mutations import BLOCKS, Plan, mutate_benches
+from gate2hw.flow.signoff import mutations
+from gate2hw.flow.signoff.mutations import BLOCKS, Plan, mutate_benches
 from gate2hw.rtl import Manifest
 from gate2hw.tools.mutants import list_faults
 from gate2hw.tools.simulators import available

@@ -10,9 +10,9 @@ import numpy as np
 
 from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.flow.build import LUTS, BuildFolder, Progress
-from gate2hw.flow.comparing import compare_scores
-from gate2hw.flow.gatecloud import PROOF_TIMEOUT_S
-from gate2hw.flow.sharing import prove_start, start_of
+from gate2hw.flow.signoff.comparing import compare_scores
+from gate2hw.flow.signoff.gatecloud import PROOF_TIMEOUT_S
+from gate2hw.flow.signoff.sharing import prove_start, start_of
 from gate2hw.ir.care import check_care
 from gate2hw.ir.evaluate import evaluate
 from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from gate2hw.errors import CheckFailedError, ToolFailedError
-from gate2hw.flow.checks import Chain
+from gate2hw.flow.signoff.checks import Chain
 from gate2hw.ir.store import write_text
 from gate2hw.rtl import Manifest
 from gate2hw.tools.resources import data_dir

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gate2hw.errors import CheckFailedError, InputError, ToolFailedError
-from gate2hw.flow.boarding import board_dir
 from gate2hw.flow.build import BuildFolder, Progress, silent
+from gate2hw.flow.tops.boarding import board_dir
 from gate2hw.ir.store import write_text
 from gate2hw.rtl import Manifest
 from gate2hw.tools import yosys

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from gate2hw.errors import InputError
-from gate2hw.flow.sweep_space import AREA_KEY, Settings, Space
+from gate2hw.flow.sweeps.sweep_space import AREA_KEY, Settings, Space
 from gate2hw.tools.workers import need_package
 
 __all__ = ["JOURNAL", "Measure", "search"]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gate2hw import __version__
 from gate2hw.errors import CheckFailedError
-from gate2hw.flow.gatecloud import PROOF_TIMEOUT_S, prove_cells, prove_popcounts
+from gate2hw.flow.signoff.gatecloud import PROOF_TIMEOUT_S, prove_cells, prove_popcounts
 from gate2hw.ir.care import CareSet
 from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist, save_lutnetlist
 from gate2hw.ir.netlist import Netlist

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import InputError
-from gate2hw.flow.sharing import start_of
+from gate2hw.flow.signoff.sharing import start_of
 from gate2hw.ir.care import CareSet
 from gate2hw.ir.columns import Columns
 from gate2hw.ir.gates import TT_OR, complement_inputs

@@ -11,8 +11,8 @@ from typing import Any, Final
 from gate2hw import __version__
 from gate2hw.errors import InputError, nearest
 from gate2hw.flow.build import BuildFolder, Progress, silent
-from gate2hw.flow.checks import check_rtl_files
-from gate2hw.flow.ipxact import Port, axis_ports, component_xml
+from gate2hw.flow.signoff.checks import check_rtl_files
+from gate2hw.flow.tops.ipxact import Port, axis_ports, component_xml
 from gate2hw.ir.store import load_netlist, write_text
 from gate2hw.rtl import Manifest
 from gate2hw.tools.resources import data_dir

@@ -12,9 +12,9 @@ from typing import Any, Final
 from gate2hw import __version__
 from gate2hw.errors import DoesNotFitError, InputError, ToolFailedError, nearest
 from gate2hw.flow.build import LUTS, BuildFolder, Progress, key_of, silent
-from gate2hw.flow.checks import check_rtl_files
-from gate2hw.flow.routing import clouds_for
-from gate2hw.flow.stream_build import clouds_for_target, emit_for_target, is_mapped
+from gate2hw.flow.clock.routing import clouds_for
+from gate2hw.flow.signoff.checks import check_rtl_files
+from gate2hw.flow.stream.stream_build import clouds_for_target, emit_for_target, is_mapped
 from gate2hw.flow.synthesis import rtl_of_target
 from gate2hw.ir.store import file_sha256, load_netlist, write_text
 from gate2hw.rtl import Manifest, emit_rtl

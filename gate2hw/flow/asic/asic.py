@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from gate2hw import __version__
 from gate2hw.errors import InputError, ToolMissingError, nearest
-from gate2hw.flow.asic_files import constraints_text, librelane_text, readme_text
+from gate2hw.flow.asic.asic_files import constraints_text, librelane_text, readme_text
+from gate2hw.flow.asic.mapped import load_mapped
+from gate2hw.flow.asic.power import power_of, stream_images
 from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
-from gate2hw.flow.checks import check_rtl_files
-from gate2hw.flow.mapped import load_mapped
-from gate2hw.flow.power import power_of, stream_images
-from gate2hw.flow.routing import BLOCKS
-from gate2hw.flow.stages import Stages, parse_stages
+from gate2hw.flow.clock.routing import BLOCKS
+from gate2hw.flow.clock.stages import Stages, parse_stages
+from gate2hw.flow.signoff.checks import check_rtl_files
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.store import file_sha256, load_golden, load_netlist, write_text
 from gate2hw.rtl import Manifest, emit_rtl

@@ -13,11 +13,11 @@ import numpy as np
 from gate2hw import __version__
 from gate2hw.errors import CheckFailedError, InputError, ModelFileError, nearest
 from gate2hw.flow.build import Progress, silent
-from gate2hw.flow.checks import Chain
-from gate2hw.flow.comparing import compare_scores
-from gate2hw.flow.gatecloud import PROOF_TIMEOUT_S, prove_gates
-from gate2hw.flow.sharing import prove_start
-from gate2hw.flow.stream_cells import (
+from gate2hw.flow.signoff.checks import Chain
+from gate2hw.flow.signoff.comparing import compare_scores
+from gate2hw.flow.signoff.gatecloud import PROOF_TIMEOUT_S, prove_gates
+from gate2hw.flow.signoff.sharing import prove_start
+from gate2hw.flow.stream.stream_cells import (
     has_luts,
     map_parts,
     parts_of,
@@ -25,7 +25,7 @@ from gate2hw.flow.stream_cells import (
     prove_part_cells,
     stream_clouds,
 )
-from gate2hw.flow.streaming import Streamed, check_streamable, composed, stream_spec
+from gate2hw.flow.stream.streaming import Streamed, check_streamable, composed, stream_spec
 from gate2hw.ir.care import check_care
 from gate2hw.ir.layers import LogicConv
 from gate2hw.ir.netlist import Netlist

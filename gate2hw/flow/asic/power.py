@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError
-from gate2hw.flow.mapped import LANES, CellGroup, MappedNetlist, Simulation
+from gate2hw.flow.asic.mapped import LANES, CellGroup, MappedNetlist, Simulation
 from gate2hw.ir.store import Golden
 from gate2hw.rtl import Manifest
 from gate2hw.tools.liberty import Energy, Library

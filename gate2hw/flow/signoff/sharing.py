@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError
 from gate2hw.flow.build import Progress, silent
-from gate2hw.flow.comparing import compare_scores
-from gate2hw.flow.gatecloud import PROOF_TIMEOUT_S
+from gate2hw.flow.signoff.comparing import compare_scores
+from gate2hw.flow.signoff.gatecloud import PROOF_TIMEOUT_S
 from gate2hw.ir.evaluate import evaluate
 from gate2hw.ir.netlist import Encoder, Netlist
 from gate2hw.ir.network import LogicNetwork

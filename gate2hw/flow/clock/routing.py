@@ -15,9 +15,9 @@ from typing import Any, Final, Literal, TypeAlias
 from gate2hw import __version__
 from gate2hw.errors import DoesNotFitError
 from gate2hw.flow.build import LUTS, BuildFolder, Progress
-from gate2hw.flow.critical import critical
-from gate2hw.flow.stages import Stages
-from gate2hw.flow.stream_build import clouds_for_target, emit_for_target
+from gate2hw.flow.clock.critical import critical
+from gate2hw.flow.clock.stages import Stages
+from gate2hw.flow.stream.stream_build import clouds_for_target, emit_for_target
 from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist
 from gate2hw.ir.store import load_netlist, write_text
 from gate2hw.passes.staging import staging

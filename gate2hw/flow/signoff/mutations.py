@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from gate2hw.errors import CheckFailedError, InputError
-from gate2hw.flow.benches import KINDS, BenchKind
 from gate2hw.flow.build import Progress, silent
+from gate2hw.flow.signoff.benches import KINDS, BenchKind
 from gate2hw.ir.store import write_text
 from gate2hw.rtl import Manifest
 from gate2hw.tools.formal import check_properties

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from gate2hw.errors import InputError
-from gate2hw.flow import benches
-from gate2hw.flow.asic import TARGET, rtl_of_asic
-from gate2hw.flow.checks import Chain, check_rtl_files
-from gate2hw.flow.gatecloud import PROOF_TIMEOUT_S, prove_gates
+from gate2hw.flow.asic.asic import TARGET, rtl_of_asic
+from gate2hw.flow.signoff import benches
+from gate2hw.flow.signoff.checks import Chain, check_rtl_files
+from gate2hw.flow.signoff.gatecloud import PROOF_TIMEOUT_S, prove_gates
 from gate2hw.ir.store import file_sha256
 from gate2hw.rtl import Manifest
 from gate2hw.tools import simulators

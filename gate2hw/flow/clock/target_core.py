@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gate2hw.flow.benches import Bench
+from gate2hw.flow.signoff.benches import Bench
 from gate2hw.rtl import Manifest
 from gate2hw.tools import yosys
 from gate2hw.tools.targets import Family

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError, InputError, ToolFailedError
-from gate2hw.flow.boarding import identity
 from gate2hw.flow.build import BuildFolder, Progress, silent
 from gate2hw.flow.models import find_netlist
 from gate2hw.flow.predicting import check_classifier
 from gate2hw.flow.samples import array_samples, open_samples, quantise
+from gate2hw.flow.tops.boarding import identity
 from gate2hw.ir.netlist import Encoder
 from gate2hw.ir.simulate import check_input
 from gate2hw.rtl import Manifest

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from gate2hw.errors import CheckFailedError, InputError, nearest
 from gate2hw.flow.build import Progress, silent
-from gate2hw.flow.sweep_search import search as search_settings
-from gate2hw.flow.sweep_space import (
+from gate2hw.flow.sweeps.sweep_search import search as search_settings
+from gate2hw.flow.sweeps.sweep_space import (
     AREA_KEY,
     Settings,
     Space,
     make_space,
     overrides_of,
 )
-from gate2hw.flow.sweep_trial import (
+from gate2hw.flow.sweeps.sweep_trial import (
     Trial,
     failure,
     make_trial,

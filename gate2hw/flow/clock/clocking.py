@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from gate2hw.errors import InputError
 from gate2hw.flow.build import BuildFolder, Progress, key_of
-from gate2hw.flow.routing import Request, clean, route
-from gate2hw.flow.stages import CORE_BLOCKS, Delays, Shape, Stages, best_within, cheapest_for
+from gate2hw.flow.clock.routing import Request, clean, route
+from gate2hw.flow.clock.stages import CORE_BLOCKS, Delays, Shape, Stages, best_within, cheapest_for
 from gate2hw.ir.store import write_text
 from gate2hw.rtl import Manifest
 from gate2hw.tools.targets import Target

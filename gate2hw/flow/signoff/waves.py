@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.flow.build import BuildFolder, Progress, silent
-from gate2hw.flow.checks import Chain, load_chain
+from gate2hw.flow.signoff.checks import Chain, load_chain
 from gate2hw.ir.simulate import classes, scores
 from gate2hw.ir.store import atomic_path, write_text
 from gate2hw.rtl import Manifest

@@ -1,0 +1,1 @@
+"""Cell-library synthesis: area, timing, checks and power of the mapped netlist."""

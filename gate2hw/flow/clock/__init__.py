@@ -1,0 +1,1 @@
+"""Pipeline stages, routing, and the search that meets a clock."""

@@ -1,0 +1,1 @@
+"""The links of the chain of checks, and what shows their work."""

@@ -1,0 +1,1 @@
+"""Builds of the streamed architecture: planning, prediction, emission."""

@@ -1,0 +1,1 @@
+"""Sweeps over recipes: the space, the search, the trials."""

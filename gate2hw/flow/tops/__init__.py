@@ -1,0 +1,1 @@
+"""Board tops, bus wrappers and packages around a build, and what talks to them."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from gate2hw.errors import InputError, nearest
 from gate2hw.ir.gates import TABLE, TT_A
+from gate2hw.nn.ops import softmax_coefficients
 
 __all__ = [
     "COEFFICIENTS",
@@ -169,15 +170,14 @@ class GateWeights(nn.Module):
         logits = self.logits()
         if self.estimator == "gumbel" and self.noisy:
             logits = logits + self._noise(logits)
-        logits = logits if self.temperature == 1.0 else logits / self.temperature
-        choice = self.parametrisation == "softmax16"
-        soft = torch.softmax(logits, 1) if choice else torch.sigmoid(logits)
+        if self.parametrisation == "softmax16":
+            soft = softmax_coefficients(logits, self.matrix, self.temperature)
+            if self.estimator == "soft":
+                return soft
+            return self.matrix[logits.argmax(1)] + (soft - soft.detach())
+        soft = torch.sigmoid(logits if self.temperature == 1.0 else logits / self.temperature)
         if self.estimator != "soft":
-            if choice:
-                hard = torch.zeros_like(soft).scatter_(1, logits.argmax(1, keepdim=True), 1.0)
-            else:
-                hard = (logits > 0).to(soft.dtype)
-            soft = hard + (soft - soft.detach())
+            soft = (logits > 0).to(soft.dtype) + (soft - soft.detach())
         return soft @ self.matrix
 
     def probabilities(self) -> Tensor:

@@ -9,7 +9,7 @@ derivative: where one is asked for, an error says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -21,12 +21,12 @@ from torch import Tensor
 from gate2hw.errors import InputError
 from gate2hw.nn import kernels, native
 from gate2hw.nn.kernels import MOST_PLACES, TreeGeometry
-from gate2hw.nn.native import mixing
+from gate2hw.nn.native import mixing, relaxing
+from gate2hw.nn.operators import backward_of, define, operator
 
-__all__ = ["logic_dense", "logic_tree", "pair_gates"]
+__all__ = ["logic_dense", "logic_tree", "pair_gates", "softmax_coefficients"]
 
 _MOST_PAIRS: Final = 64
-_LIBRARY = torch.library.Library("gate2hw", "DEF")  # type: ignore[no-untyped-call]
 _SCHEMAS = (
     "logic_dense(Tensor x, Tensor coefficients, Tensor in0, Tensor in1) -> Tensor",
     "logic_dense_backward(Tensor grad, Tensor x, Tensor coefficients, Tensor in0, Tensor in1, "
@@ -37,9 +37,10 @@ _SCHEMAS = (
     "logic_mix(Tensor x, Tensor shares, Tensor places) -> Tensor",
     "logic_mix_backward(Tensor grad, Tensor x, Tensor shares, Tensor places, bool need_x) "
     "-> (Tensor, Tensor)",
+    "softmax_coefficients(Tensor logits, float temperature) -> Tensor",
+    "softmax_coefficients_backward(Tensor grad, Tensor logits, float temperature) -> Tensor",
 )
-for _schema in _SCHEMAS:
-    _LIBRARY.define(_schema)  # type: ignore[no-untyped-call]
+define(_SCHEMAS)
 
 
 @cache
@@ -107,6 +108,22 @@ def _mix_backward(
     return mixing.mix_backward(grad, x, shares, places, need_x)
 
 
+def _relax(logits: Tensor, temperature: float) -> Tensor:
+    return relaxing.relax_forward(logits.contiguous(), temperature)
+
+
+def _relax_backward(grad: Tensor, logits: Tensor, temperature: float) -> Tensor:
+    return relaxing.relax_backward(grad.contiguous(), logits.contiguous(), temperature)
+
+
+def _fake_relax(logits: Tensor, temperature: float) -> Tensor:
+    return logits.new_empty(logits.shape[0], 4)
+
+
+def _fake_relax_backward(grad: Tensor, logits: Tensor, temperature: float) -> Tensor:
+    return logits.new_empty(logits.shape)
+
+
 def _fake_mix(x: Tensor, shares: Tensor, places: Tensor) -> Tensor:
     return x.new_empty(places.shape[0], x.shape[1])
 
@@ -157,16 +174,26 @@ def _save_dense(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _dense_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
     need_x = ctx.needs_input_grad[0]
-    grad_x, grad_coefficients = torch.ops.gate2hw.logic_dense_backward(
-        grad, *ctx.saved_tensors, need_x
-    )
+    run = backward_of(ctx, "logic_dense_backward")
+    grad_x, grad_coefficients = run(grad, *ctx.saved_tensors, need_x)
     return grad_x if need_x else None, grad_coefficients, None, None
 
 
 def _mix_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None]:
     need_x = ctx.needs_input_grad[0]
-    grad_x, grad_shares = torch.ops.gate2hw.logic_mix_backward(grad, *ctx.saved_tensors, need_x)
+    run = backward_of(ctx, "logic_mix_backward")
+    grad_x, grad_shares = run(grad, *ctx.saved_tensors, need_x)
     return grad_x if need_x else None, grad_shares, None
+
+
+def _save_relax(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    logits, ctx.temperature = inputs
+    ctx.save_for_backward(logits)
+
+
+def _relax_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    run = backward_of(ctx, "softmax_coefficients_backward")
+    return run(grad, *ctx.saved_tensors, ctx.temperature), None
 
 
 def _save_tree(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -182,46 +209,45 @@ def _tree_gradients(
     if grad is None:
         return None, None, None, None
     need_x = ctx.needs_input_grad[0]
-    grad_x, grad_coefficients = torch.ops.gate2hw.logic_tree_backward(
-        grad, *ctx.saved_tensors, ctx.geometry, need_x
-    )
+    run = backward_of(ctx, "logic_tree_backward")
+    grad_x, grad_coefficients = run(grad, *ctx.saved_tensors, ctx.geometry, need_x)
     return grad_x if need_x else None, grad_coefficients, None, None
 
 
-def _register(
-    name: str,
-    run: Callable[..., Any],
-    fake: Callable[..., Any],
-    devices: Sequence[str] = ("CPU", "CUDA"),
-) -> None:
-    for device in devices:
-        _LIBRARY.impl(name, run, device)  # type: ignore[no-untyped-call]
-    torch.library.register_fake(f"gate2hw::{name}", fake, lib=_LIBRARY)
-
-
-_register("logic_dense", _dense, _fake_dense)
-_register("logic_dense_backward", _dense_backward, _fake_dense_backward)
-_register("logic_tree", _tree, _fake_tree)
-_register("logic_tree_backward", _tree_backward, _fake_tree_backward)
-_register("logic_mix", _mix, _fake_mix, ("CPU",))
-_register("logic_mix_backward", _mix_backward, _fake_mix_backward, ("CPU",))
-torch.library.register_autograd(
-    "gate2hw::logic_mix", _mix_gradients, setup_context=_save_dense, lib=_LIBRARY
+_logic_dense = operator(
+    "logic_dense",
+    _dense,
+    _fake_dense,
+    (_dense_backward, _fake_dense_backward),
+    _save_dense,
+    _dense_gradients,
 )
-torch.library.register_autograd(
-    "gate2hw::logic_dense", _dense_gradients, setup_context=_save_dense, lib=_LIBRARY
+_logic_tree = operator(
+    "logic_tree",
+    _tree,
+    _fake_tree,
+    (_tree_backward, _fake_tree_backward),
+    _save_tree,
+    _tree_gradients,
 )
-torch.library.register_autograd(
-    "gate2hw::logic_tree", _tree_gradients, setup_context=_save_tree, lib=_LIBRARY
+_logic_mix = operator(
+    "logic_mix",
+    _mix,
+    _fake_mix,
+    (_mix_backward, _fake_mix_backward),
+    _save_dense,
+    _mix_gradients,
+    ("CPU",),
 )
-
-
-def _no_second_derivative(ctx: Any, *grads: Tensor | None) -> None:
-    raise NotImplementedError("logic layers have no second derivative (create_graph=True)")
-
-
-for _name in ("logic_dense_backward", "logic_tree_backward", "logic_mix_backward"):
-    torch.library.register_autograd(f"gate2hw::{_name}", _no_second_derivative, lib=_LIBRARY)
+_softmax_coefficients = operator(
+    "softmax_coefficients",
+    _relax,
+    _fake_relax,
+    (_relax_backward, _fake_relax_backward),
+    _save_relax,
+    _relax_gradients,
+    ("CPU",),
+)
 
 
 def _check(what: str, x: Tensor, coefficients: Tensor) -> None:
@@ -260,7 +286,7 @@ def logic_dense(x: Tensor, coefficients: Tensor, in0: Tensor, in1: Tensor) -> Te
     shared with numpy go unnoticed; change them in place or give other tensors.
     """
     _check("logic_dense", x, coefficients)
-    result: Tensor = torch.ops.gate2hw.logic_dense(x, coefficients, in0, in1)
+    result: Tensor = _logic_dense(x, coefficients, in0, in1)
     return result
 
 
@@ -278,7 +304,7 @@ def logic_tree(
     """
     _check("logic_tree", x, coefficients)
     _check_trees(coefficients, leaves, TreeGeometry(*geometry))
-    out, winner = torch.ops.gate2hw.logic_tree(x, coefficients, leaves, list(geometry))
+    out, winner = _logic_tree(x, coefficients, leaves, list(geometry))
     return out, winner
 
 
@@ -291,11 +317,24 @@ def logic_mix(x: Tensor, shares: Tensor, places: Tensor) -> Tensor:
     """
     _check("logic_mix", x, shares)
     if x.device.type == "cpu" and native.kernels_in_use() == "c":
-        result: Tensor = torch.ops.gate2hw.logic_mix(x, shares, places)
+        result: Tensor = _logic_mix(x, shares, places)
         return result
     n_positions = len(places) // max(1, len(shares))
     repeated = shares if n_positions == 1 else shares.repeat_interleave(n_positions, 0)
     return torch.nn.functional.embedding_bag(places, x, mode="sum", per_sample_weights=repeated)
+
+
+def softmax_coefficients(logits: Tensor, matrix: Tensor, temperature: float = 1.0) -> Tensor:
+    """(n, 16) logits of the functions to (n, 4) coefficients: ``softmax(logits / T) @ matrix``.
+
+    `matrix` (16, 4) has the coefficients of each function (`gates.COEFFICIENTS`, which the C
+    kernel knows). Differentiable in `logits`.
+    """
+    known = logits.dtype in (torch.float32, torch.float64) and logits.device.type == "cpu"
+    if known and native.kernels_in_use() == "c":
+        result: Tensor = _softmax_coefficients(logits, temperature)
+        return result
+    return torch.softmax(logits if temperature == 1.0 else logits / temperature, 1) @ matrix
 
 
 _PAIRS: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}

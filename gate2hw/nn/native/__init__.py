@@ -37,7 +37,7 @@ __all__ = [
 
 KERNELS_VARIABLE: Final = "GATE2HW_KERNELS"
 _CHOICES: Final = ("auto", "c", "torch")
-_ABI: Final = 4
+_ABI: Final = 5
 """Equal to GATE2HW_ABI in kernels.h: a library built from older sources is not used."""
 
 
@@ -122,6 +122,7 @@ def _load() -> ctypes.CDLL | str:
         "tree_backward",
         "mix_forward",
         "mix_backward",
+        "relax",
     ):
         function = getattr(library, f"gate2hw_{name}")
         function.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)

@@ -60,15 +60,15 @@ static void NAME(dense_weights)(const struct dense *d, int64_t begin, int64_t en
             s2 += vb;
             s3 += vb * va;
         }
-        T r0 = NAME(sum)(s0), r1 = NAME(sum)(s1), r2 = NAME(sum)(s2), r3 = NAME(sum)(s3);
-        for (; j < batch; j++) {
-            r0 += g[j];
-            r1 += g[j] * a[j];
-            r2 += g[j] * b[j];
-            r3 += g[j] * b[j] * a[j];
-        }
         T *r = grad_c + 4 * gate;
-        r[0] = r0, r[1] = r1, r[2] = r2, r[3] = r3;
+        r[0] = r[1] = r[2] = r[3] = 0;
+        NAME(add_sums)(r, s0, s1, s2, s3);
+        for (; j < batch; j++) {
+            r[0] += g[j];
+            r[1] += g[j] * a[j];
+            r[2] += g[j] * b[j];
+            r[3] += g[j] * b[j] * a[j];
+        }
     }
 }
 
@@ -108,11 +108,7 @@ static inline __attribute__((always_inline)) void NAME(dense_signal)(
             s2 += gb;
             s3 += gb * va;
         }
-        T *restrict to = (T *)d->grad_coefficients + 4 * gate;
-        to[0] += NAME(sum)(s0);
-        to[1] += NAME(sum)(s1);
-        to[2] += NAME(sum)(s2);
-        to[3] += NAME(sum)(s3);
+        NAME(add_sums)((T *)d->grad_coefficients + 4 * gate, s0, s1, s2, s3);
     }
     T *to = (T *)d->grad_x + signal * batch + j;
     for (int i = 0; i < n; i++)

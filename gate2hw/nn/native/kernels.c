@@ -22,6 +22,7 @@ struct kernels {
     void (*mix_rows)(const struct mix *, int64_t, int64_t);
     void (*mix_shares)(const struct mix *, int64_t, int64_t);
     void (*mix_gather)(const struct mix *, int64_t, int64_t);
+    void (*relax_gates)(const struct relax *, int64_t, int64_t);
 };
 
 #define SET base
@@ -341,5 +342,28 @@ EXPORT int gate2hw_mix_backward(int is_double, const struct mix *m, int n_thread
         return 0;
     advise(m->grad_x, m->n_signals * m->batch * element_bytes(is_double));
     run_mix(m, k->mix_gather, m->n_signals, n_places / (m->n_signals ? m->n_signals : 1), n_threads);
+    return 0;
+}
+
+#define RELAX_GATES 1024 /* of one item of work, about 10 microseconds */
+
+struct relax_job {
+    const struct relax *relax;
+    void (*run)(const struct relax *, int64_t, int64_t);
+};
+
+static void relax_item(const void *job, int64_t item, int slot)
+{
+    (void)slot;
+    const struct relax_job *j = job;
+    int64_t begin = item * RELAX_GATES, end = begin + RELAX_GATES;
+    j->run(j->relax, begin, end < j->relax->n_gates ? end : j->relax->n_gates);
+}
+
+EXPORT int gate2hw_relax(int is_double, const struct relax *r, int n_threads)
+{
+    struct relax_job job = {r, sets[chosen_set][is_double].relax_gates};
+    int64_t n_items = (r->n_gates + RELAX_GATES - 1) / RELAX_GATES;
+    gate2hw_run(relax_item, &job, n_items, worthwhile(n_threads, n_items));
     return 0;
 }

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define GATE2HW_ABI 4 /* raised with each change of what the library is called with */
+#define GATE2HW_ABI 5 /* raised with each change of what the library is called with */
 
 struct dense {
     int64_t n_signals, n_gates, batch;
@@ -32,6 +32,15 @@ struct mix {
     const int64_t *reader_ptr, *reader;
     void *grad_x;          /* (n_signals, batch), or NULL */
     void *grad_shares;     /* (n_inputs, n_candidates) */
+};
+
+struct relax {
+    int64_t n_gates;
+    double scale;       /* of the logits */
+    const void *logits; /* (n_gates, 16) of the functions, by truth table */
+    void *coefficients; /* (n_gates, 4) */
+    const void *grad;   /* the same, of the coefficients */
+    void *grad_logits;  /* (n_gates, 16), or NULL: then the coefficients are worked out */
 };
 
 #define MAX_DEPTH 6

@@ -5,6 +5,14 @@
 #define PASTE2(a, b) a##_##b
 #define EXPAND2(a, b) PASTE2(a, b)
 
+/* Lanes of two vectors of four floats. */
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) \
+    __builtin_shuffle(a, b, (int32_t __attribute__((vector_size(16)))){__VA_ARGS__})
+#endif
+
 #define T float
 #define INT int32_t
 #define IS_TRAINED /* double is for checking gradients */
@@ -13,6 +21,7 @@
 #include "dense.h"
 #include "tree.h"
 #include "mix.h"
+#include "relax.h"
 #undef V
 #undef VU
 #undef I
@@ -29,6 +38,7 @@
 #include "dense.h"
 #include "tree.h"
 #include "mix.h"
+#include "relax.h"
 #undef V
 #undef VU
 #undef I
@@ -42,10 +52,11 @@
      EXPAND3(dense_gather, type, SET), EXPAND3(tree_rows, type, SET), \
      EXPAND3(tree_gather, type, SET), EXPAND3(tree_sum, type, SET), 2 * WIDTH, \
      EXPAND3(mix_rows, type, SET), EXPAND3(mix_shares, type, SET), \
-     EXPAND3(mix_gather, type, SET)}
+     EXPAND3(mix_gather, type, SET), EXPAND3(relax_gates, type, SET)}
 static const struct kernels EXPAND2(kernels, SET)[2] = {TABLE(f32), TABLE(f64)};
 #undef TABLE
 
+#undef SHUFFLE
 #undef PASTE3
 #undef EXPAND3
 #undef PASTE2

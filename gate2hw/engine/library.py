@@ -29,7 +29,7 @@ __all__ = [
     "variants",
 ]
 
-_ABI: Final = 3
+_ABI: Final = 4
 """Equal to GATE2HW_ENGINE_ABI in engine.h: a library built from older sources is not used."""
 
 
@@ -63,8 +63,10 @@ class Plan(ctypes.Structure):
         ("runs", ctypes.c_void_p),
         ("words", ctypes.c_void_p),
         ("segments", ctypes.c_void_p),
-        ("n_groups", ctypes.c_int64),
-        ("group_ptr", ctypes.c_void_p),
+        ("n_parts", ctypes.c_int64),
+        ("part_ptr", ctypes.c_void_p),
+        ("part_output", ctypes.c_void_p),
+        ("part_group", ctypes.c_void_p),
         ("spare", ctypes.c_void_p),
         ("input_slot", ctypes.c_void_p),
         ("output_slot", ctypes.c_void_p),

@@ -79,31 +79,35 @@ def _chunks(encoder: Encoder, slot: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
 
 
 def _columns(
-    head: Head, slot: npt.NDArray[np.int32]
+    head: Head,
+    slot: npt.NDArray[np.int32],
+    part: npt.NDArray[np.int64],
+    part_group: npt.NDArray[np.int32],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], int, int, int]:
     """`term_ptr`, `term`, `n_columns`, `n_planes` and `offset` of struct model.
 
-    The netlist's outputs give `slot`, complemented where their weight is negative, so that all
-    weights count up; what that and the biases add is a constant, in slot 1.
+    The netlist's outputs give `slot` in part `part` of their class, complemented where their
+    weight is negative, so that all weights count up; what that and the biases add is a constant, in
+    slot 1, counted with the first part of each class.
     """
     weight = head.weight.astype(np.int64)
-    group = np.repeat(np.arange(head.n_classes), np.diff(head.group_ptr))
+    n_parts = len(part_group)
     least, greatest = head.score_bounds().T
     offset = int(least.min(initial=0))
     span = greatest - offset
     n_planes = max(1, int(span.max(initial=0)).bit_length())
     values = np.concatenate([np.abs(weight), least - offset])
     slots = np.concatenate([slot, np.ones(head.n_classes, np.int32)]).astype(np.int32)
-    groups = np.concatenate([group, np.arange(head.n_classes)])
+    parts = np.concatenate([part, np.searchsorted(part_group, np.arange(head.n_classes))])
     keys, terms = [], []
     for column in range(n_planes):
         here = np.flatnonzero(values >> column & 1)
         here = here[np.argsort(slots[here], kind="stable")]  # neighbours in memory
-        keys.append(groups[here] * n_planes + column)
+        keys.append(parts[here] * n_planes + column)
         terms.append(slots[here])
     key, term = np.concatenate(keys), np.concatenate(terms)
     order = np.argsort(key, kind="stable")
-    count = np.bincount(key, minlength=head.n_classes * n_planes)
+    count = np.bincount(key, minlength=n_parts * n_planes)
     term_ptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     return term_ptr, term[order], n_planes, n_planes, offset
 
@@ -167,10 +171,18 @@ class Program:
         net = self.net
         assert net.encoder is not None
         check_scores(net.head)
-        input_slot = self._slots(plan.input_slot, net.n_inputs)
+        input_slot = self._array(plan.input_slot, net.n_inputs, np.int32)
         self._chunks = _chunks(net.encoder, input_slot)
-        output_slot = self._slots(plan.output_slot, net.n_outputs)
-        self._term_ptr, self._term, n_columns, n_planes, offset = _columns(net.head, output_slot)
+        output_slot = self._array(plan.output_slot, net.n_outputs, np.int32)
+        ptr = self._array(plan.part_ptr, plan.n_parts + 1, np.int64)
+        part = np.empty(net.n_outputs, np.int64)
+        part[self._array(plan.part_output, net.n_outputs, np.int32)] = np.repeat(
+            np.arange(plan.n_parts), np.diff(ptr)
+        )
+        part_group = self._array(plan.part_group, plan.n_parts, np.int32)
+        self._term_ptr, self._term, n_columns, n_planes, offset = _columns(
+            net.head, output_slot, part, part_group
+        )
         return Model(
             ctypes.addressof(plan),
             net.encoder.n_features,
@@ -186,10 +198,12 @@ class Program:
         )
 
     @staticmethod
-    def _slots(at: int | None, n: int) -> npt.NDArray[np.int32]:
+    def _array(at: int | None, n: int, dtype: type[np.generic]) -> npt.NDArray[Any]:
+        """A copy of what the plan holds at `at`."""
         if not n or at is None:
-            return np.zeros(0, np.int32)
-        return np.ctypeslib.as_array((ctypes.c_int32 * n).from_address(at)).copy()
+            return np.zeros(0, dtype)
+        memory = (ctypes.c_char * (n * np.dtype(dtype).itemsize)).from_address(at)
+        return np.frombuffer(memory, dtype).copy()
 
     def run(self, n: int, x: int, classes: int | None, scores: int | None) -> None:
         """`n` samples at address `x` to classes and scores at theirs; see struct batch."""

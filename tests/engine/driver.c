@@ -148,6 +148,35 @@ static struct chunk *chunks_of(const struct case_ *c, const struct plan *plan)
     return chunks;
 }
 
+/* The terms of each part of a class and their ends, from those of the classes; constants come with
+ * the first part. */
+static int32_t *terms_of(const struct case_ *c, const struct plan *plan, int64_t **ends)
+{
+    const int64_t n_columns = c->size.n_columns;
+    int32_t *term = get((size_t)c->size.n_terms * sizeof *term);
+    int64_t *part_of = get((size_t)c->size.n_outputs * sizeof *part_of);
+    int64_t *ptr = *ends = get((size_t)(plan->n_parts * n_columns + 1) * sizeof *ptr);
+    int64_t n = *ptr = 0;
+    for (int64_t part = 0; part < plan->n_parts; part++)
+        for (int64_t i = plan->part_ptr[part]; i < plan->part_ptr[part + 1]; i++)
+            part_of[plan->part_output[i]] = part;
+    for (int64_t part = 0; part < plan->n_parts; part++) {
+        const int64_t group = plan->part_group[part];
+        const int is_first = part == 0 || plan->part_group[part - 1] != group;
+        for (int64_t j = 0; j < n_columns; j++) {
+            const int64_t *from = c->term_ptr + group * n_columns + j;
+            for (int64_t i = from[0]; i < from[1]; i++) {
+                const int32_t output = c->term[i] - 2;
+                if (output < 0 ? is_first : part_of[output] == part)
+                    term[n++] = output < 0 ? c->term[i] : plan->output_slot[output];
+            }
+            *++ptr = n;
+        }
+    }
+    free(part_of);
+    return term;
+}
+
 static int check_variant(const struct case_ *c, int variant)
 {
     const struct sizes *s = &c->size;
@@ -171,10 +200,9 @@ static int check_variant(const struct case_ *c, int variant)
     is_wrong = check_words(c, variant, plan);
     if (s->n_classes && !is_wrong) {
         struct chunk *chunks = chunks_of(c, plan);
-        int32_t *term = get((size_t)s->n_terms * sizeof *term);
+        int64_t *term_ptr;
+        int32_t *term = terms_of(c, plan, &term_ptr);
         struct model model;
-        for (int64_t i = 0; i < s->n_terms; i++)
-            term[i] = c->term[i] < 2 ? c->term[i] : plan->output_slot[c->term[i] - 2];
         memset(&model, 0, sizeof model);
         model.plan = plan;
         model.n_features = s->n_features;
@@ -184,11 +212,12 @@ static int check_variant(const struct case_ *c, int variant)
         model.n_classes = s->n_classes;
         model.n_columns = s->n_columns;
         model.n_planes = s->n_planes;
-        model.term_ptr = c->term_ptr;
+        model.term_ptr = term_ptr;
         model.term = term;
         model.offset = s->offset;
         is_wrong = check_samples(c, variant, &model);
         free(chunks);
+        free(term_ptr);
         free(term);
     }
     gate2hw_plan_free(plan);

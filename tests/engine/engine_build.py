@@ -60,7 +60,9 @@ def compiled(
     `kernels` is what `kernels_object` made with the same flags.
     """
     files = [str(kernels or sources / "engine.c")]
-    files += [str(sources / name) for name in ("plan.c", "order.c", "slots.c", "cover.c")]
+    files += [
+        str(sources / name) for name in ("plan.c", "order.c", "outputs.c", "slots.c", "cover.c")
+    ]
     kind = [str(main)] if main else ["-shared", "-fPIC"]
     _run([compiler, *STANDARD, *flags, *files, *kind, f"-I{sources}", "-o", str(to)])
     return to

@@ -162,7 +162,11 @@ def write_case(file: BinaryIO, net: Netlist, x: np.ndarray, words: np.ndarray, w
         feature_bytes = net.encoder.bytes_per_feature
         chunks = program._chunks(net.encoder, np.arange(net.n_inputs, dtype=np.int32))
         slot = 2 + np.arange(net.n_outputs, dtype=np.int32)
-        term_ptr, term, n_columns, n_planes, offset = program._columns(net.head, slot)
+        classes = np.arange(net.n_classes, dtype=np.int32)
+        group = np.repeat(classes, np.diff(net.head.group_ptr)).astype(np.int64)
+        term_ptr, term, n_columns, n_planes, offset = program._columns(
+            net.head, slot, group, classes
+        )
         flipped = net.head.weight < 0
         scores = simulate.scores(net, x)
         classes = simulate.classes(scores)

@@ -187,6 +187,11 @@ FAULTS = {
     "a compare": ("encode.h", "((x) >= (bound))", "((x) > (bound))"),
     "a constant": ("kernel.h", "memset(slots + PLACES, 0xff", "memset(slots + PLACES, 0xfe"),
     "a polarity": ("plan.c", "table = flip(table, i);", "table = flip(table, 0);"),
+    "a part": (
+        "outputs.c",
+        "end = place_of(w, d, op->operand[j]) + 1;",
+        "end = place_of(w, d, op->operand[j]);",
+    ),
     "a fold": ("cover.c", "tt = (uint8_t)((tt & 3) * 5);", "tt = (uint8_t)((tt & 12) >> 2) * 5;"),
 }
 

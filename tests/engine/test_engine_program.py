@@ -224,18 +224,46 @@ def test_columns_add_up_to_the_scores() -> None:
         for n_classes in (1, 3, 50):
             head = random_head(rng, 40, n_classes, kind)
             slot = 2 + np.arange(40, dtype=np.int32)
-            ptr, term, n_columns, n_planes, offset = program._columns(head, slot)
+            group = np.repeat(np.arange(n_classes), np.diff(head.group_ptr))
+            # each class in one to three parts, outputs in any of them
+            n_parts = rng.integers(1, 4, n_classes)
+            part_group = np.repeat(np.arange(n_classes, dtype=np.int32), n_parts)
+            part = (np.cumsum(n_parts) - n_parts)[group] + rng.integers(0, n_parts[group])
+            ptr, term, n_columns, n_planes, offset = program._columns(head, slot, part, part_group)
             for _ in range(5):
                 bits = rng.integers(0, 2, 40)
                 held = np.concatenate([[0, 1], np.where(head.weight < 0, 1 - bits, bits)])
                 sums = np.add.reduceat(np.append(held[term], 0), np.minimum(ptr[:-1], len(term)))
-                sums = np.where(np.diff(ptr) > 0, sums, 0).reshape(n_classes, n_columns)
+                sums = np.where(np.diff(ptr) > 0, sums, 0).reshape(len(part_group), n_columns)
+                sums = np.add.reduceat(sums, np.cumsum(n_parts) - n_parts)
                 numbers = (sums * (1 << np.arange(n_columns, dtype=np.int64))).sum(axis=1)
                 assert (numbers >= 0).all()
                 assert (numbers < 1 << n_planes).all()
-                group = np.repeat(np.arange(n_classes), np.diff(head.group_ptr))
                 wanted = head.bias + np.bincount(group, head.weight * bits, n_classes).astype(int)
                 np.testing.assert_array_equal(numbers + offset, wanted)
+
+
+@pytest.mark.parametrize("kind", ["plain", "signed"])
+def test_classes_of_many_outputs_are_counted_in_parts(variant, kind) -> None:
+    rng = np.random.default_rng(8)
+    encoder = random_encoder(rng, 30, 90, 255)
+    n_below, n_above = 1 + len(encoder.feature) + 200, 3600
+    tt = rng.choice([1, 2, 4, 6, 7, 8, 9, 11, 13, 14], 200 + n_above).astype(np.uint8)
+    top = np.concatenate([np.arange(n_below - 200, n_below), np.full(n_above, n_below)])
+    in0, in1 = rng.integers(1, top), rng.integers(1, top)
+    above = 2 * np.arange(n_below, n_below + n_above) + rng.integers(0, 2, n_above)
+    outputs = np.concatenate([above, above[:9], 2 * rng.integers(0, n_below, 90)])
+    net = from_columns(len(encoder.feature), tt, in0, in1, rng.permutation(outputs))
+    net = net.with_(encoder=encoder, head=random_head(rng, len(outputs), 3, kind))
+    made = Program(net, variant)
+    plan = made._plan.contents
+    assert plan.n_parts > 3 + 2 * (variant.block > 64)
+    x = random_samples(net, 600)
+    classes, scores = _scores(made, x)
+    np.testing.assert_array_equal(scores, simulate.scores(net, x))
+    np.testing.assert_array_equal(classes, simulate.classes(scores))
+    words = rng.integers(0, 2**64, (net.n_inputs, 11), np.uint64)
+    np.testing.assert_array_equal(_words(made, words), simulate.simulate(net, words))
 
 
 def test_scores_use_all_of_32_bits(variant) -> None:

@@ -12,7 +12,7 @@
 #define EXPORT
 #endif
 
-#define GATE2HW_ENGINE_ABI 3 /* raised with each change of what the library is called with */
+#define GATE2HW_ENGINE_ABI 4 /* raised with each change of what the library is called with */
 
 /* A netlist's columns: node 0 is constant 0, inputs are nodes 1 .. n_inputs, then the gates in
  * topological order; bit 2 a + b of tt is f(a, b); outputs are literals 2 node + complement. Group
@@ -33,7 +33,7 @@ struct run {
 
 /* An op is its result's slot and its operands' slots: 3 or 4 numbers, 16 bits wide where all slots
  * fit, else 32. Slot 0 holds constant 0, slot 1 constant 1; neither is written. When the runs of
- * segment g are done, the outputs of group g are in their slots, until the next segment begins. */
+ * segment p are done, the outputs of part p are in their slots, until the next segment begins. */
 struct segment {
     int64_t run, word; /* its first run, and the first number of its ops */
 };
@@ -47,9 +47,11 @@ struct plan {
     int32_t k;                               /* most signals that an op reads: 2 or 3 */
     struct run *runs;
     void *words;
-    struct segment *segments; /* (n_groups + 1,) the last one is the end */
-    int64_t n_groups;
-    const int64_t *group_ptr; /* (n_groups + 1,) of outputs; the netlist's own */
+    struct segment *segments; /* (n_parts + 1,) the last one is the end */
+    /* Part p is the outputs part_output[part_ptr[p]] .. part_output[part_ptr[p + 1] - 1], all of
+     * group part_group[p], which never falls; each group has a part. */
+    int64_t n_parts, *part_ptr;
+    int32_t *part_output, *part_group;
     void **spare; /* (MOST_SPARE,) slots of finished calls, for the next ones; taken atomically */
     int32_t *input_slot;  /* (n_inputs,), -1 where nothing reads it */
     int32_t *output_slot; /* (n_outputs,), complements included */
@@ -67,15 +69,15 @@ struct chunk {
     int64_t first;
 };
 
-/* What a netlist computes from uint8 or uint16 features. Score c is offset + the sum over its
- * columns j of 2^j times the signals in slots term[p], term_ptr[c * n_columns + j] <= p <
- * term_ptr[c * n_columns + j + 1]; the sums fit in n_planes bits. */
+/* What a netlist computes from uint8 or uint16 features. Score c is offset + the sum over the parts
+ * p of group c and their columns j of 2^j times the signals in slots term[t],
+ * term_ptr[p * n_columns + j] <= t < term_ptr[p * n_columns + j + 1]; it fits in n_planes bits. */
 struct model {
     const struct plan *plan;
     int64_t n_features, feature_bytes, n_chunks;
     const struct chunk *chunks;
     int64_t n_classes, n_columns, n_planes;
-    const int64_t *term_ptr; /* (n_classes * n_columns + 1,) */
+    const int64_t *term_ptr; /* (n_parts * n_columns + 1,) */
     const int32_t *term;
     int64_t offset;
 };

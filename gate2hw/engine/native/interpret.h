@@ -1,9 +1,9 @@
 /* Runs of ops; a run's function is decided once. INDEX is the type of a slot's number. */
 
-static void INTERPRET(const struct plan *plan, int64_t group, V *slots)
+static void INTERPRET(const struct plan *plan, int64_t part, V *slots)
 {
 #define AT(word) (V *)((uint64_t *)slots + (size_t)(word) * UNIT)
-    const struct segment *const segment = &plan->segments[group];
+    const struct segment *const segment = &plan->segments[part];
     const INDEX *word = (const INDEX *)plan->words + segment[0].word;
     const struct run *const end = plan->runs + segment[1].run;
     for (const struct run *run = plan->runs + segment[0].run; run < end; run++) {

@@ -38,14 +38,14 @@ typedef uint64_t V __attribute__((vector_size(WIDTH), may_alias));
 #include "interpret.h"
 
 /* The ops of one segment. */
-static void NAME(interpret)(const struct plan *plan, int64_t group, V *slots)
+static void NAME(interpret)(const struct plan *plan, int64_t part, V *slots)
 {
     if (plan->word_bytes == 2 && plan->unit == 1)
-        EXPAND2(interpret16, SET)(plan, group, slots);
+        EXPAND2(interpret16, SET)(plan, part, slots);
     else if (plan->word_bytes == 2)
-        EXPAND2(interpret16s, SET)(plan, group, slots);
+        EXPAND2(interpret16s, SET)(plan, part, slots);
     else
-        EXPAND2(interpret32, SET)(plan, group, slots);
+        EXPAND2(interpret32, SET)(plan, part, slots);
 }
 
 /* Slots of a call, of an earlier one where there are any: new memory costs more than its use. */
@@ -126,23 +126,28 @@ static inline void NAME(add_column)(struct NAME(counter) *to, int64_t plane, con
 #undef TERM
 }
 
-/* The score of class c, less the offset: n_planes vectors. */
-static inline void NAME(count)(const struct model *m, int64_t c, const V *slots, V *planes)
+static inline void NAME(add_part)(const struct model *m, int64_t part, const V *slots,
+                                  struct NAME(counter) *counter)
 {
-    struct NAME(counter) counter;
-    counter.is_pending = 0;
-    memset(counter.sum, 0, sizeof counter.sum);
     for (int64_t j = 0; j < m->n_columns; j++) {
-        const int64_t *ptr = m->term_ptr + c * m->n_columns + j;
-        NAME(add_column)(&counter, j, slots, m->term + ptr[0], ptr[1] - ptr[0]);
+        const int64_t *ptr = m->term_ptr + part * m->n_columns + j;
+        NAME(add_column)(counter, j, slots, m->term + ptr[0], ptr[1] - ptr[0]);
     }
+}
+
+/* What was counted, in n_planes vectors, and the counter at 0 again. */
+static inline void NAME(close_count)(const struct model *m, struct NAME(counter) *counter,
+                                     V *planes)
+{
     for (int64_t j = 0; j < m->n_planes; j++) {
-        if (counter.is_pending >> j & 1) {
+        if (counter->is_pending >> j & 1) {
             const V zero = {0};
-            NAME(add)(&counter, j, zero);
+            NAME(add)(counter, j, zero);
         }
-        planes[j] = counter.sum[j];
+        planes[j] = counter->sum[j];
     }
+    counter->is_pending = 0;
+    memset(counter->sum, 0, sizeof counter->sum);
 }
 
 /* 64 numbers of n_planes bits each, plane j in word[j * stride]. */
@@ -214,15 +219,26 @@ static void NAME(run_block)(const struct model *m, V *slots, int64_t n, int64_t 
                             int32_t *scores)
 {
     struct NAME(winner) winner[PLACES];
+    struct NAME(counter) counter[PLACES];
+    const struct plan *plan = m->plan;
     const int64_t lanes = 8 * WIDTH;
     int64_t n_index = 0;
     while ((m->n_classes - 1) >> n_index)
         n_index++;
-    for (int64_t c = 0; c < m->n_classes; c++) {
-        NAME(interpret)(m->plan, c, slots);
+    for (int at = 0; at < PLACES; at++) {
+        counter[at].is_pending = 0;
+        memset(counter[at].sum, 0, sizeof counter[at].sum);
+    }
+    for (int64_t part = 0; part < plan->n_parts; part++) {
+        const int64_t c = plan->part_group[part];
+        const int is_whole = part + 1 == plan->n_parts || plan->part_group[part + 1] != c;
+        NAME(interpret)(plan, part, slots);
         for (int64_t at = 0; lanes * at < n; at++) {
             V planes[MOST_PLANES];
-            NAME(count)(m, c, slots + at, planes);
+            NAME(add_part)(m, part, slots + at, &counter[at]);
+            if (!is_whole)
+                continue;
+            NAME(close_count)(m, &counter[at], planes);
             if (scores != NULL)
                 NAME(write_scores)(m, c, planes, at_most(n - lanes * at, lanes),
                                    scores + lanes * at * m->n_classes);
@@ -263,11 +279,13 @@ static int NAME(simulate)(const struct plan *plan, const struct bits *bits)
             if (plan->input_slot[i] >= 0)
                 memcpy(slots + (size_t)plan->input_slot[i] * PLACES,
                        bits->words + i * bits->stride + start, n_bytes);
-        for (int64_t g = 0; g < plan->n_groups; g++) {
-            NAME(interpret)(plan, g, slots);
-            for (int64_t o = plan->group_ptr[g]; o < plan->group_ptr[g + 1]; o++)
+        for (int64_t part = 0; part < plan->n_parts; part++) {
+            NAME(interpret)(plan, part, slots);
+            for (int64_t i = plan->part_ptr[part]; i < plan->part_ptr[part + 1]; i++) {
+                const int32_t o = plan->part_output[i];
                 memcpy(bits->out + o * bits->stride + start,
                        slots + (size_t)plan->output_slot[o] * PLACES, n_bytes);
+            }
         }
     }
     NAME(give_back)(plan, slots);

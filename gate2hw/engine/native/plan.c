@@ -137,6 +137,9 @@ EXPORT void gate2hw_plan_free(struct plan *plan)
     free(plan->spare);
     free(plan->input_slot);
     free(plan->output_slot);
+    free(plan->part_ptr);
+    free(plan->part_output);
+    free(plan->part_group);
     free(plan);
 }
 
@@ -148,6 +151,7 @@ EXPORT struct plan *gate2hw_plan(const struct netlist *net, int32_t k, int32_t s
     struct work w = {.net = net, .n_nodes = 1 + net->n_inputs + net->n_gates};
     struct plan *plan = calloc(1, sizeof *plan);
     const size_t n_results = (size_t)(w.n_nodes + net->n_gates + net->n_outputs + 1);
+    int64_t *part_end = NULL; /* (n_parts,) ops of the order that each part waits for */
     int is_made = plan != NULL && cover_make(&w.cover, net, k);
     if (is_made) {
         const size_t n_ops = (size_t)(cover_size(&w.cover) + net->n_outputs + 1);
@@ -158,11 +162,18 @@ EXPORT struct plan *gate2hw_plan(const struct netlist *net, int32_t k, int32_t s
         w.output = malloc(sizeof *w.output * (size_t)(net->n_outputs + 1));
         plan->input_slot = malloc(sizeof(int32_t) * (size_t)(net->n_inputs + 1));
         plan->spare = calloc(MOST_SPARE, sizeof *plan->spare);
-        plan->segments = calloc((size_t)(net->n_groups + 1), sizeof *plan->segments);
+        /* a part has one output at least, but for the last one of its group */
+        const size_t n_parts = (size_t)(net->n_groups + net->n_outputs + 1);
+        part_end = malloc(sizeof *part_end * n_parts);
+        plan->segments = calloc(n_parts, sizeof *plan->segments);
+        plan->part_ptr = malloc(sizeof *plan->part_ptr * n_parts);
+        plan->part_group = malloc(sizeof *plan->part_group * n_parts);
+        plan->part_output = malloc(sizeof(int32_t) * (size_t)(net->n_outputs + 1));
         plan->runs = malloc(sizeof *plan->runs); /* so that it is an array where there is no run */
         plan->output_slot = malloc(sizeof(int32_t) * (size_t)(net->n_outputs + 1));
         is_made = w.ops && w.op_of && w.order && w.inverted && w.output && plan->input_slot &&
-                  plan->output_slot && plan->segments && plan->runs && plan->spare;
+                  plan->output_slot && plan->segments && plan->runs && plan->spare && part_end &&
+                  plan->part_ptr && plan->part_group && plan->part_output;
     }
     if (is_made) {
         memset(w.op_of, 0xff, sizeof *w.op_of * n_results);
@@ -172,17 +183,17 @@ EXPORT struct plan *gate2hw_plan(const struct netlist *net, int32_t k, int32_t s
     if (is_made) {
         const int64_t n_all_ops = w.n_ops;
         is_made = order_depth_first(&w, roots, n_roots) && schedule(&w, window, n_all_ops) &&
-                  give_slots(&w, plan, slot_words);
+                  part_outputs(&w, plan, slot_words, part_end) &&
+                  give_slots(&w, plan, slot_words, part_end);
         plan->n_ops = w.n_ops;
         plan->k = k;
-        plan->n_groups = net->n_groups;
-        plan->group_ptr = net->group_ptr;
     }
     free(w.ops);
     free(w.op_of);
     free(w.order);
     free(w.inverted);
     free(w.output);
+    free(part_end);
     if (!is_made) {
         gate2hw_plan_free(plan);
         return NULL;

@@ -35,30 +35,16 @@ static void read_slot(struct slots *s, int32_t node)
         s->unused[s->n_unused++] = s->of[node];
 }
 
-/* How many ops of the order each group has to wait for; never fewer than the one before. */
-static void find_ends(const struct work *w, int32_t *place, int64_t *end)
+/* The outputs of a part are where they are read; after that their slots are free. */
+static void close_part(const struct work *w, struct plan *plan, struct slots *s, int64_t part)
 {
-    for (int64_t i = 0; i < w->n_ops; i++)
-        place[w->order[i]] = (int32_t)i;
-    for (int64_t g = 0; g < w->net->n_groups; g++) {
-        end[g] = g ? end[g - 1] : 0;
-        for (int64_t o = w->net->group_ptr[g]; o < w->net->group_ptr[g + 1]; o++) {
-            const int32_t op = w->output[o] < 0 ? -1 : w->op_of[w->output[o]];
-            if (op >= 0 && place[op] >= end[g])
-                end[g] = place[op] + 1;
-        }
-    }
-}
-
-/* The outputs of a group are where they are read; after that their slots are free. */
-static void close_group(const struct work *w, struct plan *plan, struct slots *s, int64_t group)
-{
-    const int64_t *ptr = w->net->group_ptr + group;
-    for (int64_t o = ptr[0]; o < ptr[1]; o++)
-        plan->output_slot[o] = w->output[o] < 0 ? -1 - w->output[o] : s->of[w->output[o]];
-    for (int64_t o = ptr[0]; o < ptr[1]; o++)
-        if (w->output[o] >= 0)
-            read_slot(s, w->output[o]);
+    const int32_t *begin = plan->part_output + plan->part_ptr[part];
+    const int32_t *end = plan->part_output + plan->part_ptr[part + 1];
+    for (const int32_t *o = begin; o < end; o++)
+        plan->output_slot[*o] = w->output[*o] < 0 ? -1 - w->output[*o] : s->of[w->output[*o]];
+    for (const int32_t *o = begin; o < end; o++)
+        if (w->output[*o] >= 0)
+            read_slot(s, w->output[*o]);
 }
 
 /* An operand that is read for the last time leaves its slot to the result. */
@@ -66,12 +52,12 @@ static int fill_slots(const struct work *w, struct plan *plan, struct slots *s,
                       const int64_t *end, uint32_t *words)
 {
     uint32_t *to = words;
-    int64_t group = 0, capacity = 0;
+    int64_t part = 0, capacity = 0;
     int is_new = 1;
     for (int64_t i = 0; i <= w->n_ops; i++) {
-        for (; group < w->net->n_groups && end[group] == i; group++, is_new = 1) {
-            close_group(w, plan, s, group);
-            plan->segments[group + 1] = (struct segment){plan->n_runs, to - words};
+        for (; part < plan->n_parts && end[part] == i; part++, is_new = 1) {
+            close_part(w, plan, s, part);
+            plan->segments[part + 1] = (struct segment){plan->n_runs, to - words};
         }
         if (i == w->n_ops)
             break;
@@ -112,19 +98,17 @@ static void choose_numbers(struct plan *plan, int32_t slot_words)
     plan->words = less ? less : plan->words;
 }
 
-int give_slots(struct work *w, struct plan *plan, int32_t slot_words)
+int give_slots(struct work *w, struct plan *plan, int32_t slot_words, const int64_t *part_end)
 {
     const struct netlist *net = w->net;
     const size_t n_all = (size_t)(w->n_nodes + w->n_ops + net->n_outputs + 1);
     struct slots s = {.n = 2};
-    int64_t *end = malloc(sizeof *end * (size_t)(net->n_groups + 1));
-    int32_t *place = malloc(sizeof *place * n_all);
     int is_made;
     s.of = calloc(n_all, sizeof *s.of);
     s.reads = calloc(n_all, sizeof *s.reads);
     s.unused = malloc(sizeof *s.unused * (n_all + 2));
     plan->words = malloc(sizeof(uint32_t) * (size_t)(4 * w->n_ops + 1));
-    is_made = end && place && s.of && s.reads && s.unused && plan->words;
+    is_made = s.of && s.reads && s.unused && plan->words;
     if (is_made) {
         for (int64_t i = 0; i < w->n_ops; i++)
             for (int j = 0; j < w->ops[w->order[i]].n; j++)
@@ -134,14 +118,11 @@ int give_slots(struct work *w, struct plan *plan, int32_t slot_words)
                 s.reads[w->output[o]]++;
         for (int64_t i = 0; i < net->n_inputs; i++)
             plan->input_slot[i] = s.of[1 + i] = s.reads[1 + i] ? s.n++ : -1;
-        find_ends(w, place, end);
-        is_made = fill_slots(w, plan, &s, end, plan->words);
+        is_made = fill_slots(w, plan, &s, part_end, plan->words);
         plan->n_slots = s.n;
     }
     if (is_made)
         choose_numbers(plan, slot_words);
-    free(end);
-    free(place);
     free(s.of);
     free(s.reads);
     free(s.unused);

@@ -28,6 +28,7 @@ struct work {
 /* All return 0 where memory runs out. */
 int order_depth_first(struct work *w, const int32_t *roots, int64_t n_roots);
 int schedule(struct work *w, int64_t window, int64_t n_all_ops);
-int give_slots(struct work *w, struct plan *plan, int32_t slot_words);
+int part_outputs(struct work *w, struct plan *plan, int32_t slot_words, int64_t *part_end);
+int give_slots(struct work *w, struct plan *plan, int32_t slot_words, const int64_t *part_end);
 
 #endif

@@ -31,7 +31,7 @@ from gate2hw.ir.store import load_golden, load_network, save_golden, save_networ
 from gate2hw.ir.unroll import census, encoder_of
 from gate2hw.nn import load_recipe
 from gate2hw.nn.discretize import from_network
-from gate2hw.nn.trainer import golden_of
+from gate2hw.nn.results import golden_of
 
 ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "examples" / "models"

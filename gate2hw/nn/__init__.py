@@ -14,8 +14,9 @@ from gate2hw.nn.gates import GateWeights
 from gate2hw.nn.layers import GroupSum, LogicConv2d, LogicDense, OrPool2d, Thermometer
 from gate2hw.nn.model import LogicModel, build_model
 from gate2hw.nn.recipe import Recipe, load_recipe, parse_recipe, recipes
+from gate2hw.nn.results import TrainResult, golden_of
 from gate2hw.nn.topk import LearnedWiring
-from gate2hw.nn.trainer import TrainResult, golden_of, train
+from gate2hw.nn.trainer import train
 
 __all__ = [
     "Dataset",

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from gate2hw.errors import InputError
-from gate2hw.ir.network import LogicNetwork
-from gate2hw.ir.store import Golden, save_golden, save_network, write_text
+from gate2hw.ir.store import save_golden, save_network, write_text
 from gate2hw.nn import native
 from gate2hw.nn.area import area_term, is_settled
 from gate2hw.nn.augment import Augmentation
@@ -29,13 +27,14 @@ from gate2hw.nn.checkpoint import (
     save_checkpoint,
     seeded_generators,
 )
-from gate2hw.nn.data import Dataset, load_recipe_data, make_thermometer, smallest_dtype
+from gate2hw.nn.data import Dataset, load_recipe_data, make_thermometer
 from gate2hw.nn.discretize import to_network
 from gate2hw.nn.distill import Teacher, distillation_loss, load_teacher_logits
 from gate2hw.nn.distributed import Ranks, join_ranks, state_digest
 from gate2hw.nn.methods import apply_schedule, parameter_groups, set_generator
 from gate2hw.nn.model import LogicModel, build_model
 from gate2hw.nn.recipe import Recipe
+from gate2hw.nn.results import TrainResult, accuracy, golden_of
 from gate2hw.nn.schedule import rate_factor
 from gate2hw.nn.surroundings import (
     HISTORY_COLUMNS,
@@ -46,30 +45,7 @@ from gate2hw.nn.surroundings import (
     write_history,
 )
 
-__all__ = ["HISTORY_COLUMNS", "TrainResult", "accuracy", "golden_of", "train"]
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """Where the files are and what was measured; accuracies are fractions 0..1.
-
-    `accuracy` is of the discrete network on the test split, `accuracy_soft` of the relaxed one
-    there, `accuracy_validation` of the discrete one on the validation split it was chosen by.
-    """
-
-    model_path: Path
-    golden_path: Path
-    accuracy: float
-    accuracy_soft: float
-    accuracy_validation: float
-    n_test: int
-    time_s: float
-    history_path: Path
-
-
-def accuracy(scores: npt.NDArray[Any], y: npt.NDArray[np.int64]) -> float:
-    """Share of (N, C) scores whose highest (ties: lowest index) is the label (N,)."""
-    return float(np.mean(np.argmax(scores, axis=1) == y))
+__all__ = ["HISTORY_COLUMNS", "train"]
 
 
 def _device(name: str) -> torch.device:
@@ -326,25 +302,6 @@ class _Run:
             return "training"
         row = self.progress.history[-1]
         return f"loss {row['loss']:.3f}, validation {100 * row['accuracy_validation']:.1f} %"
-
-
-def golden_of(
-    model: LogicModel,
-    network: LogicNetwork,
-    x: npt.NDArray[Any],
-    y: npt.NDArray[np.int64],
-) -> Golden:
-    """What `model` says in eval mode on (N, *shape) inputs, bound to the digest of `network`."""
-    scores = model.scores(x)
-    return Golden(
-        x.astype(smallest_dtype(model.thermometer.max_value)),
-        y,
-        scores,
-        np.argmax(scores, axis=1).astype(np.int64),
-        network.digest,
-        network.class_names,
-        {"dataset": network.dataset},
-    )
 
 
 def _finish(run: _Run) -> dict[str, Any]:

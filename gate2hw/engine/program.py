@@ -198,12 +198,13 @@ class Program:
         )
 
     @staticmethod
-    def _array(at: int | None, n: int, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    def _array(at: int | None, n: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """A copy of what the plan holds at `at`."""
+        kind: np.dtype[Any] = np.dtype(dtype)
         if not n or at is None:
-            return np.zeros(0, dtype)
-        memory = (ctypes.c_char * (n * np.dtype(dtype).itemsize)).from_address(at)
-        return np.frombuffer(memory, dtype).copy()
+            return np.zeros(0, kind)
+        memory = (ctypes.c_char * (n * kind.itemsize)).from_address(at)
+        return np.array(memoryview(memory).cast("B")).view(kind)
 
     def run(self, n: int, x: int, classes: int | None, scores: int | None) -> None:
         """`n` samples at address `x` to classes and scores at theirs; see struct batch."""

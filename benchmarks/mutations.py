@@ -27,9 +27,15 @@ from gate2hw.rtl import Manifest
 MODEL = Path(__file__).parents[1] / "examples" / "models" / "monk-1"
 
 
+def told(answer: dict[str, Any]) -> str:
+    """The test that caught a fault; the cycle, where the complaint is about one."""
+    test, cycle = str(answer["test"]), answer["cycle"]
+    return test if cycle is None else f"{test}, cycle {cycle}"
+
+
 def row(outcome: Outcome) -> dict[str, Any]:
     """One line of the list."""
-    said = {kind: f"{a['test']}, cycle {a['cycle']}" for kind, a in outcome.caught.items()}
+    said = {kind: told(answer) for kind, answer in outcome.caught.items()}
     for kind in outcome.equivalent:
         said[kind] = "proved without effect"
     said |= {kind: f"MISSED: {why}" for kind, why in outcome.missed.items()}
@@ -43,22 +49,30 @@ def row(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def listing(rows: list[dict[str, Any]], equivalent: list[Outcome], n_candidates: int) -> str:
+def listing(
+    rows: list[dict[str, Any]], equivalent: list[dict[str, Any]], n_missed: int, n_candidates: int
+) -> str:
     """The list as Markdown."""
-    none = Counter(outcome.fault.block for outcome in equivalent)
-    told = ", ".join(f"{block} {count}" for block, count in none.items()) or "none"
+    none = Counter(entry["block"] for entry in equivalent)
+    blocks = ", ".join(f"{block} {count}" for block, count in none.items()) or "none"
     lines = [
         "# Faults planted in the monk-1 classifier, and the test of the bench that caught each",
         "",
         "Written by `python benchmarks/mutations.py` (part of `make test-full`).",
-        f"{len(rows)} faults of {n_candidates} candidates; proved to change nothing and replaced: "
-        f"{len(equivalent)} ({told}).",
+        f"{len(rows)} faults of {n_candidates} candidates, {n_missed} missed; proved to change "
+        f"nothing, listed last and replaced: {len(equivalent)} ({blocks}).",
         "",
         "| block | fault | place | bench of the top | bench of the core |",
         "|---|---|---|---|---|",
     ]
-    lines += ["| " + " | ".join(str(value) for value in entry.values()) + " |" for entry in rows]
+    listed = [*rows, *equivalent]
+    lines += ["| " + " | ".join(str(value) for value in entry.values()) + " |" for entry in listed]
     return "\n".join(lines) + "\n"
+
+
+def say(done: int, total: int, message: str) -> None:
+    """What is being done, on the terminal's other channel."""
+    print(f"{done}/{total} {message}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -78,14 +92,15 @@ def main() -> int:
             n_golden=40,
             n_random=40,
         )
-        found = mutate_benches(plan, n_faults=n_faults)
+        found = mutate_benches(plan, n_faults=n_faults, progress=say)
     rows = [row(outcome) for outcome in [*found["caught"], *found["missed"]]]
     print(table([*rows[0]], [[*entry.values()] for entry in rows]))
-    text = listing(rows, found["equivalent"], found["n_candidates"])
+    equivalent = [row(outcome) for outcome in found["equivalent"]]
+    text = listing(rows, equivalent, len(found["missed"]), found["n_candidates"])
     if not options.quick:
         write_text(RESULTS / "mutations.md", text)
     content = {"rows": rows, "missed": len(found["missed"]), "candidates": found["n_candidates"]}
-    save("mutations", {**content, "equivalent": len(found["equivalent"])}, options)
+    save("mutations", {**content, "equivalent": equivalent}, options)
     return int(bool(found["missed"]))
 
 

@@ -4,9 +4,10 @@
 // Answer:   A5 5A  status(1)  length(2)  payload(length)  CRC(2)
 //
 // Numbers of two bytes are little-endian. The CRC is CRC-16/CCITT-FALSE (polynomial 1021, start
-// FFFF, most significant bit first, not inverted) over all that follows A5 5A. The payload of an
-// answer is the model's result frame (class, then scores if compiled so), or 8 bytes of its digest
-// if the request was empty. Status 0: good; else the payload is empty:
+// FFFF, most significant bit first, not inverted) over all that follows A5 5A; that of a good answer
+// starts from the CRC of its request, so that an answer to another request does not pass for it.
+// The payload of an answer is the model's result frame (class, then scores if compiled so), or 8
+// bytes of its digest if the request was empty. Status 0: good; else the payload is empty:
 //   1 the length is wrong   2 the CRC is wrong   3 the line: a bad stop bit, or the packet broke off
 //   4 bytes came faster than the model took them  5 the model refused the frame
 //
@@ -246,7 +247,7 @@ module gate2hw_packet #(
             if (phase != SEND_PAYLOAD) phase <= phase + 1'b1;
             case (phase)
                 SEND_MARK_1: begin
-                    crc <= 16'hFFFF;
+                    if (!has_payload) crc <= 16'hFFFF;  // else it is that of the request
                     fault <= !has_payload;
                     left <= !has_payload ? 16'd0 : who ? MODEL_BYTES : RESULT_LENGTH[15:0];
                 end

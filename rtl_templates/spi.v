@@ -2,7 +2,8 @@
 //
 // Oversampled: `sck`, `cs_n` and `mosi` each pass two flip-flops and everything runs on `clk`, so
 // sck is data, not a clock. `miso` changes up to 4 clocks after sck falls: sck may be at most
-// clk / 10. `miso` is driven all the time: one peripheral on the bus.
+// clk / 10, and `cs_n` stays high for 4 clocks or more. `miso` is driven all the time: one
+// peripheral on the bus.
 //
 // `valid` pulses for a byte; a byte that `cs_n` cuts short is dropped. `idle` is high while `cs_n`
 // is. A byte to send is offered by `tx_valid`; it is taken (`tx_ready`) when its first bit is

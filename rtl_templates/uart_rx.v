@@ -3,8 +3,9 @@
 // `rx` may change at any time: two flip-flops bring it into the clock domain. A start bit must
 // still be low at its middle, so that spikes shorter than half a bit are no bytes. `valid` pulses
 // for a byte, `fault` for one whose stop bit is low (noise, a break, the wrong baud rate). `idle`
-// is high once the line has been quiet for GAP_CLOCKS. Bits must be at least 4 clocks long; the
-// baud rates of both ends may differ by 4 % of a bit time over 10 bits, 2 % each to be safe.
+// is high once the line has been quiet for GAP_CLOCKS. Bits must be at least 4 clocks long. Where
+// a bit is sampled is known to one clock only, so that the baud rates of both ends may differ by
+// 2 % with 4 clocks a bit, and by 3 % from 8 on.
 module gate2hw_uart_rx #(
     parameter CLOCKS_PER_BIT = 104,
     parameter GAP_CLOCKS = 600000

@@ -24,6 +24,8 @@ Source: TypeAlias = Callable[[int], bool]
 Sink: TypeAlias = Callable[[int, int, bool], bool]
 """(cycle, cycles since a beat last went in, result waiting at the last edge) to: ready?"""
 
+_NOISE = 2654435761
+"""Knuth's multiplier: the upper bits of its multiples look random."""
 _MOST_VIOLATIONS = 20
 _MOST_SURPLUS = 8
 _MOST_PARTIAL = 4096
@@ -140,6 +142,11 @@ class AxisLink:
                 offered = True
                 self.in_data.set(data[number])
                 self.in_last.set(int(last[number]))
+            elif not offered:
+                # the payload means nothing without tvalid
+                noise = now * _NOISE >> 16
+                self.in_data.set(noise & 0xFF)
+                self.in_last.set(noise >> 8 & 1)
             self.in_valid.set(int(offered))
             ready = sink(now, since_in, valid)
             set_ready(int(ready))

@@ -12,10 +12,11 @@ import numpy as np
 
 from sim.job import Job, JobError, check_scores, load_job, result_path
 from sim.scoreboard import Record, write_result
-from sim.vectors import Vectors, make_vectors
+from sim.vectors import Vectors, choose_bits, make_vectors, result_bits
 
 __all__ = ["Bench", "BenchTest"]
 
+_MANY = 8
 BenchTest: TypeAlias = Callable[[Any, "Bench"], Awaitable[dict[str, Any]]]
 
 
@@ -83,16 +84,28 @@ class Bench:
         return np.random.default_rng([self.job.seed, stream])
 
     def pick(self, n_vectors: int | None, rng: np.random.Generator) -> list[int]:
-        """Numbers of `n_vectors` vectors, drawn from all kinds alike; None: all, in order."""
+        """Numbers of `n_vectors` vectors, None: all, in order. Up to half of more than a few are
+        such that bits of results are 0 and 1; the others are drawn from all kinds alike."""
         total = len(self.vectors)
         if n_vectors is None:
             return list(range(total))
         kinds = [np.flatnonzero(self.vectors.kind == kind) for kind in range(4)]
         pools = [rng.permutation(numbers) for numbers in kinds if len(numbers)]
-        return [
+        picked = self.telling(n_vectors // 2) if n_vectors >= _MANY else []
+        picked += [
             int(pools[i % len(pools)][(i // len(pools)) % len(pools[i % len(pools)])])
-            for i in range(n_vectors)
+            for i in range(n_vectors - len(picked))
         ]
+        return rng.permutation(picked).tolist() if n_vectors >= _MANY else picked
+
+    def telling(self, n_most: int | None) -> list[int]:
+        """At most `n_most` vectors that together show the bits of results that any vector shows."""
+        return self._telling[:n_most]
+
+    @functools.cached_property
+    def _telling(self) -> list[int]:
+        shown = result_bits(self.job.net, self.vectors.scores)
+        return choose_bits(shown, np.zeros(shown.shape[1], bool), len(shown))
 
     def test(self, function: BenchTest) -> Any:
         """Register ``async function(dut, bench) -> numbers`` as a cocotb test of its name."""

@@ -116,6 +116,28 @@ async def random_stalls(dut: Any, bench: Bench) -> dict[str, Any]:
     return _judge(bench, "random_stalls", numbers, trace)
 
 
+@BENCH.test
+async def every_beat_waits(dut: Any, bench: Bench) -> dict[str, Any]:
+    """A sink that lets each beat of each result wait for a cycle, on results of all bits."""
+    rng = bench.rng(7)
+    link = await _fresh(dut, bench)
+    numbers = bench.telling(bench.job.frames["stalls"])
+    trace = await _good_frames(bench, link, numbers, rng, sink=_second_cycle())
+    return _judge(bench, "every_beat_waits", numbers, trace)
+
+
+def _second_cycle() -> Sink:
+    """A sink that is ready in the second cycle of each beat, and not in the first."""
+    was_ready = False
+
+    def at(now: int, since_in: int, valid: bool) -> bool:
+        nonlocal was_ready
+        was_ready = valid and not was_ready
+        return was_ready
+
+    return at
+
+
 class _Dam:
     """A sink that stays shut until nothing more goes in, then opens for a few cycles."""
 

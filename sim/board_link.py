@@ -36,6 +36,8 @@ class BoardFacts:
     lights_low: tuple[bool, ...]
     pll: bool
     ports: tuple[str, ...]
+    override: dict[str, str]
+    """Parameters of the top level that a simulation of its Verilog changes."""
 
     @property
     def bit_ps(self) -> float:
@@ -62,6 +64,7 @@ def read_board(path: Path | str | None = None) -> BoardFacts:
             lights_low=tuple(light["is_low"] for light in content["lights"]),
             pll=content["pll"],
             ports=tuple(content["pins"]),
+            override=dict(content.get("override", {})),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise JobError(f"the board's facts cannot be read: {error!r}") from error
@@ -96,6 +99,7 @@ class UartHost:
         self.board = board
         self.bit_ps = round(board.bit_ps * (1 + skew))
         self.heard = bytearray()
+        self.asked = b""
         self.bad_stops = 0
         self.rx.value = 1
         self._ear = cocotb.start_soon(self._listen())
@@ -125,6 +129,7 @@ class UartHost:
 
     async def send(self, data: bytes) -> None:
         """Send bytes back to back."""
+        self.asked = data
         for byte in data:
             await self.level(0, 1)
             for place in range(8):
@@ -136,7 +141,7 @@ class UartHost:
         limit = round((10 * n_most + 40) * self.bit_ps) + 200 * round(self.board.clock_ps)
         for _ in range(limit // (5 * self.bit_ps) + 1):
             await Timer(5 * self.bit_ps, "step")
-            packet = find_packet(bytes(self.heard))
+            packet = find_packet(bytes(self.heard), self.asked)
             if packet is not None:
                 self.heard.clear()
                 return packet
@@ -154,28 +159,34 @@ class UartHost:
 
 
 class SpiHost:
-    """An SPI controller, mode 0; a request is one transfer, its answer is read by others."""
+    """An SPI controller, mode 0; a request is one transfer, its answer is read by others.
+
+    Its clock is a little slower than the board bears, so that edges fall on any phase of the
+    board's.
+    """
 
     def __init__(self, dut: Any, board: BoardFacts) -> None:
         self.sck, self.cs_n, self.mosi, self.miso = (
             getattr(dut, f"spi_{name}") for name in ("sck", "cs_n", "mosi", "miso")
         )
-        self.half_ps = round(board.bit_ps / 2)
+        self.half_ps = round(1.013 * board.bit_ps / 2)
         self.back = b""
+        self.asked = b""
         self.bad_stops = 0
         self.sck.value, self.cs_n.value, self.mosi.value = 0, 1, 0
 
     def close(self) -> None:
         """Nothing runs in the background."""
 
-    async def transfer(self, data: bytes) -> bytes:
-        """Exchange bytes in one transfer."""
+    async def transfer(self, data: bytes, *, n_last: int = 8) -> bytes:
+        """Exchange bytes in one transfer, of the last byte its first `n_last` bits alone."""
         result = bytearray()
         self.cs_n.value = 0
         await Timer(self.half_ps, "step")
-        for byte in data:
+        for number, byte in enumerate(data, 1):
             value = 0
-            for place in reversed(range(8)):
+            n_bits = n_last if number == len(data) else 8
+            for place in range(7, 7 - n_bits, -1):
                 self.mosi.value = byte >> place & 1
                 await Timer(self.half_ps, "step")
                 self.sck.value = 1
@@ -190,6 +201,7 @@ class SpiHost:
 
     async def send(self, data: bytes) -> None:
         """One transfer."""
+        self.asked = data
         self.back = await self.transfer(data)
 
     async def is_early(self) -> bool:
@@ -201,7 +213,7 @@ class SpiHost:
         heard = b""
         while len(heard) < n_most + 12:
             heard += await self.transfer(bytes(3))
-            packet = find_packet(heard)
+            packet = find_packet(heard, self.asked)
             if packet is not None:
                 return packet
         return None

@@ -23,7 +23,8 @@ def board_wrapper_verilog(board: BoardFacts) -> str:
         direction = "output" if name in outputs else "input"
         span = f"[{width - 1}:0] " if width > 1 else ""
         lines.append(f"    {direction} wire {span}{name}{',' if number + 1 < len(ports) else ''}")
-    lines += [");", "", f"    {board.top} dut ("]
+    changed = ", ".join(f".{name}({value})" for name, value in board.override.items())
+    lines += [");", "", f"    {board.top} {f'#({changed}) ' if changed else ''}dut ("]
     lines.append(",\n".join(f"        .{name}({name})" for name in ports))
     lines += ["    );", "", "endmodule", ""]
     return "\n".join(lines)

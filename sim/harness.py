@@ -13,10 +13,12 @@ from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.store import load_netlist
 from sim.job import Manifest, read_manifest
 
-__all__ = ["HARNESS", "abstract_core", "data_harness", "stream_harness"]
+__all__ = ["HARNESS", "abstract_core", "data_harness", "stream_harness", "whole_harness"]
 
 HARNESS = "gate2hw_harness"
 """The module name of every harness."""
+STREAMED_FRAMES = 4
+"""Frames that a streaming design lets in between the last pixel and the core."""
 
 _RULES = (
     "bad_valid_fell",
@@ -33,6 +35,8 @@ _RULES = (
     "can_recover",
     "can_stall",
 )
+_OF_STAGES = ("bad_no_result", "bad_input_shut")
+"""Rules that depend on the stages of a streaming design."""
 _TAGS = ("bad_wrong_bit", "can_give_1", "can_give_0", "can_follow_another")
 _SEEN = ("beat", "result_beat", "inside", "live", "good", "malformed", "gone")
 _STREAMS = (
@@ -49,15 +53,21 @@ _STREAMS = (
 
 def _parameters(manifest: Manifest) -> dict[str, int]:
     """Those of the rules. A frame that is whole is in a rank behind the encoder, in the storage,
-    in a stage of the core, waits for the result register, or is in it."""
+    in a stage of the core, waits for the result register, or is in it; in a streaming design it
+    is one of the few that may be on their way to the core, or behind."""
     capacity = manifest.top_latency_cycles + 1
+    patience, shut = manifest.top_latency_cycles, manifest.result_beats + 1
+    if manifest.arch == "stream":
+        capacity = STREAMED_FRAMES + manifest.core_latency_cycles + 2
+        patience += manifest.interval_cycles
+        shut = 2 * manifest.interval_cycles + manifest.top_latency_cycles
     counts = {
         "FRAME_BEATS": manifest.frame_beats,
         "RESULT_BEATS": manifest.result_beats,
         "BUS_BITS": 8 * manifest.bus_bytes,
         "CAPACITY": capacity,
-        "PATIENCE": manifest.top_latency_cycles,
-        "IN_PATIENCE": manifest.result_beats + 1,
+        "PATIENCE": patience,
+        "IN_PATIENCE": shut,
     }
     return counts | {
         "FRAME_BITS": manifest.frame_beats.bit_length(),
@@ -110,8 +120,56 @@ def _module(
 
 
 def stream_harness(manifest: Manifest) -> str:
+    """The rules of both streams around the top as it is; of a streaming design those that hold
+    whatever its stages do, and one more: that its registers tell what the rules count."""
+    if manifest.arch == "stream":
+        return _frames_harness(manifest)
+    return whole_harness(manifest)
+
+
+def whole_harness(manifest: Manifest) -> str:
     """The rules of both streams around the top as it is."""
     return _module(manifest, _RULES, (), _body(manifest))
+
+
+def _frames_harness(manifest: Manifest) -> str:
+    """The wires ``seen_*`` are to be connected to registers of the top: frame control, queue of
+    verdicts, valid bits of the core, and the sender. PDR would have to find bit by bit how they go
+    with the counts of the rules; proved with the rules, it is an invariant that they may use."""
+    sizes, depth = _parameters(manifest), manifest.core_latency_cycles
+    beats = manifest.frame_beats
+    widths = {"count": max(1, (beats - 1).bit_length()), "fill": 1, "swallow": 1}
+    widths |= {"queue": STREAMED_FRAMES, "n_queued": STREAMED_FRAMES.bit_length()}
+    widths |= {"push": 1, "good_next": 1, "advance": 1}
+    widths |= {f"valid_{stage}": 1 for stage in range(1, 1 + depth)}
+    wires = "".join(f"    wire [{n - 1}:0] seen_{name};\n" for name, n in widths.items())
+    known = [f"(seen_queue[{k}] && seen_n_queued > {k})" for k in range(STREAMED_FRAMES)]
+    known += ["(seen_push && seen_good_next)", "!seen_advance", "m_axis_tvalid"]
+    known += [f"seen_valid_{stage}" for stage in range(1, 1 + depth)]
+    rules = [name for name in _RULES if name not in _OF_STAGES]
+    raw = [name for name in _RULES if name.startswith("bad_")]
+    body = _body(manifest)
+    for name in raw:
+        body = body.replace(f".{name}({name})", f".{name}(raw_{name})")
+    wires += "".join(f"    wire raw_{name};\n" for name in raw)
+    wires += f"""    wire [{sizes["INSIDE_BITS"]}:0] known = {" + ".join(known)};
+    wire is_beat_right = seen_fill ? beat == 0 && !seen_swallow && seen_count != 0
+        : seen_swallow ? beat == {beats} && seen_count == 0 : beat == seen_count;
+    wire in_step = seen_count < {beats} && is_beat_right && inside == known
+        && seen_n_queued + seen_push <= {STREAMED_FRAMES} && (seen_advance || m_axis_tvalid);
+    // once it fails the rules say nothing more, but then it is itself a rule broken
+    reg kept = 1'b1;
+    always @(posedge clk) kept <= rst || (kept && (in_step || !live));
+    assign bad_out_of_step = live && kept && !in_step;
+"""
+    wires += "".join(
+        f"    assign {name} = raw_{name} && kept && (in_step || !live);\n"
+        for name in rules
+        if name in raw
+    )
+    declared, _, rest = body.partition("\n\n")
+    outputs = (*rules, "bad_out_of_step")
+    return _module(manifest, outputs, (), f"{declared}\n\n{wires}{rest}")
 
 
 def _result_bits(manifest: Manifest) -> list[int]:
@@ -229,16 +287,16 @@ def abstract_core(manifest: Manifest) -> str:
 
 
 def main() -> None:
-    """``python -m sim.harness MANIFEST stream|data OUT [--netlist FILE]``: write a harness."""
+    """``python -m sim.harness MANIFEST stream|whole|data OUT [--netlist FILE]``: write one."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("kind", choices=["stream", "data"])
+    parser.add_argument("kind", choices=["stream", "whole", "data"])
     parser.add_argument("out", type=Path)
     parser.add_argument("--netlist", type=Path)
     args = parser.parse_args()
     manifest = read_manifest(args.manifest)
-    if args.kind == "stream":
-        text = stream_harness(manifest)
+    if args.kind != "data":
+        text = (stream_harness if args.kind == "stream" else whole_harness)(manifest)
     elif args.netlist is None:
         parser.error("a data harness needs --netlist")
     else:

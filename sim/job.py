@@ -10,7 +10,8 @@ The job is a JSON object in the file that the environment variable ``GATE2HW_JOB
     n_golden     golden vectors to use, the first ones; null: all (null)
     n_random     random legal vectors (1000)
     n_ties       tie vectors to look for (64)
-    n_corners    most corner vectors (256)
+    n_corners    most corner vectors (256), those included that show bits of results which the
+                 other vectors leave 0 or 1
     frames       vectors of the later tests: an object with any of back_to_back (null: all
                  vectors), stalls, blocked, reset, malformed, padding; what is not given shrinks
                  with the length of a frame, to some 20,000 beats a test

@@ -15,9 +15,9 @@ HEAD = 5
 """Bytes of an answer before its payload."""
 
 
-def crc_of(data: bytes) -> bytes:
-    """CRC-16/CCITT-FALSE of `data`, low byte first."""
-    return binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "little")
+def crc_of(data: bytes, before: bytes = b"\xff\xff") -> bytes:
+    """CRC-16/CCITT-FALSE of `data`, low byte first; `before` is the CRC that it goes on from."""
+    return binascii.crc_hqx(data, int.from_bytes(before, "little")).to_bytes(2, "little")
 
 
 def request(payload: bytes, *, length: int | None = None, spoil: int = 0) -> bytes:
@@ -36,15 +36,18 @@ class Packet:
     fault: str = ""
 
 
-def find_packet(data: bytes) -> Packet | None:
-    """The answer at the first mark in `data`; None where it is not whole yet."""
+def find_packet(data: bytes, asked: bytes = b"") -> Packet | None:
+    """The answer at the first mark in `data` to the request `asked`; None where it is not whole
+    yet. The CRC of a good answer goes on from that of the request."""
     at = data.find(MARK)
     if at < 0 or len(data) < at + HEAD:
         return None
     end = at + HEAD + int.from_bytes(data[at + 3 : at + 5], "little")
     if len(data) < end + 2:
         return None
-    fault = "" if data[end : end + 2] == crc_of(data[at + 2 : end]) else "its CRC is wrong"
+    is_good = data[at + 2] == 0
+    crc = crc_of(data[at + 2 : end], asked[-2:] if is_good and asked else b"\xff\xff")
+    fault = "" if data[end : end + 2] == crc else "its CRC is wrong"
     return Packet(data[at + 2], data[at + HEAD : end], fault)
 
 

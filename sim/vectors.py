@@ -22,10 +22,12 @@ __all__ = [
     "Vectors",
     "beats_of",
     "bits_as_ints",
+    "choose_bits",
     "corner_features",
     "find_ties",
     "frame_bytes",
     "make_vectors",
+    "result_bits",
     "tied_classes",
 ]
 
@@ -128,6 +130,30 @@ def _tie_candidates(encoder: Encoder, samples: Ints | None, rng: np.random.Gener
     return drawn
 
 
+def result_bits(net: Netlist, score: Ints) -> npt.NDArray[np.bool_]:
+    """(N, K) bool: which bits of which class's score are 0, and which are 1, in (N, C) scores."""
+    width = int(np.abs(net.head.score_bounds()).max(initial=1)).bit_length() + 1
+    bits = (score[:, :, None] >> np.arange(width)) & 1 == 1
+    flat = bits.reshape(len(score), score.shape[1] * width)
+    return np.concatenate([flat, ~flat], axis=1)
+
+
+def _any(shown: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    return np.asarray(shown.any(axis=0))
+
+
+def choose_bits(
+    shown: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_], n_most: int
+) -> list[int]:
+    """At most `n_most` rows of (N, K) `shown` that together show what (K,) `seen` lacks."""
+    missing = shown & ~seen
+    chosen: list[int] = []
+    while len(chosen) < n_most and missing.any():
+        chosen.append(int(missing.sum(axis=1).argmax()))
+        missing &= ~shown[chosen[-1]]
+    return chosen
+
+
 def find_ties(net: Netlist, samples: Ints | None, n_ties: int, rng: np.random.Generator) -> Ints:
     """(at most n_ties, *shape) int64 vectors of which two or more classes share the top score.
 
@@ -135,24 +161,38 @@ def find_ties(net: Netlist, samples: Ints | None, n_ties: int, rng: np.random.Ge
     as asked for are found or the work (gates times vectors) is spent, then prefers different
     sets of tied classes.
     """
+    return _search(net, samples, n_ties, rng)[0]
+
+
+def _search(
+    net: Netlist, samples: Ints | None, n_ties: int, rng: np.random.Generator
+) -> tuple[Ints, Ints]:
+    """What `find_ties` returns; of all that it tried, vectors that show most bits of results."""
     assert net.encoder is not None
     none = np.zeros((0, *net.encoder.shape), np.int64)
     if n_ties == 0 or net.n_classes < 2:
-        return none
+        return none, none
     found, masks, n_found = [none], [np.zeros((0, net.n_classes), bool)], 0
+    reaching = [none]
+    seen = _any(result_bits(net, np.zeros((0, net.n_classes), np.int64)))
     rounds = max(1, min(16, _TIE_WORK // ((net.n_gates + net.n_outputs + 1) * _TIE_ROUND)))
     for _ in range(rounds):
         x = _tie_candidates(net.encoder, samples, rng)
-        tied = tied_classes(scores(net, x))
+        score = scores(net, x)
+        shown = result_bits(net, score)
+        chosen_here = choose_bits(shown, seen, len(x))
+        reaching.append(x[chosen_here])
+        seen |= _any(shown[chosen_here])
+        tied = tied_classes(score)
         hit = tied.sum(axis=1) > 1
         found.append(x[hit])
         masks.append(tied[hit])
         n_found += int(hit.sum())
         if n_found >= 4 * n_ties:
             break
-    x, tied = np.concatenate(found), np.concatenate(masks)
+    x, tied, reached = np.concatenate(found), np.concatenate(masks), np.concatenate(reaching)
     if len(x) == 0:
-        return none
+        return none, reached
     _, group = np.unique(tied, axis=0, return_inverse=True)
     group = group.ravel()
     order = np.argsort(group, kind="stable")
@@ -160,7 +200,23 @@ def find_ties(net: Netlist, samples: Ints | None, n_ties: int, rng: np.random.Ge
     rank = np.empty(len(x), np.int64)
     rank[order] = np.arange(len(x)) - start
     chosen: Ints = x[np.argsort(rank, kind="stable")[:n_ties]]
-    return chosen
+    return chosen, reached
+
+
+def _reaching(
+    net: Netlist,
+    left: tuple[npt.NDArray[np.integer[Any]], Ints],
+    reaching: Ints,
+    seen: npt.NDArray[np.bool_],
+    n_most: int,
+) -> Ints:
+    """At most `n_most` of the golden vectors `left` (with scores) and of `reaching` that show
+    bits of results that are not `seen` yet."""
+    assert net.encoder is not None
+    chosen = choose_bits(result_bits(net, left[1]), seen, n_most)
+    more = check_input(net.encoder, left[0][chosen]).reshape(-1, *net.encoder.shape)
+    x = np.concatenate([more, reaching])
+    return x[choose_bits(result_bits(net, scores(net, x)), seen, n_most)]
 
 
 def make_vectors(
@@ -175,6 +231,9 @@ def make_vectors(
 ) -> Vectors:
     """All vectors of a bench, in the order of KINDS; the same arguments give the same vectors.
 
+    Up to half of the corners are such that each bit of each score is both 0 and 1 in some vector,
+    as far as golden vectors that are left out, or those of the search for ties, can show it.
+
     Raises InputError where a golden vector is not a legal input of `net`.
     """
     assert net.encoder is not None
@@ -182,19 +241,25 @@ def make_vectors(
     shape = net.encoder.shape
     blocks: list[Ints] = []
     expected: list[Ints] = []
-    samples = None
+    samples, left = None, (np.zeros((0, *shape), np.int64), np.zeros((0, net.n_classes), np.int64))
     if golden is not None:
         n_used = len(golden.x) if n_golden is None else min(n_golden, len(golden.x))
         samples = check_input(net.encoder, golden.x[:n_used]).reshape(-1, *shape)
         blocks.append(samples)
         expected.append(golden.scores[:n_used].astype(np.int64))
+        left = golden.x[n_used:].reshape(-1, *shape), golden.scores[n_used:].astype(np.int64)
     else:
         blocks.append(np.zeros((0, *shape), np.int64))
         expected.append(np.zeros((0, net.n_classes), np.int64))
     blocks.append(random_features(net.encoder, n_random, rng))
-    blocks.append(find_ties(net, samples, n_ties, rng))
-    blocks.append(corner_features(net.encoder, n_corners))
+    ties, reaching = _search(net, samples, n_ties, rng)
+    blocks.append(ties)
     expected += [scores(net, block) for block in blocks[1:]]
+    seen = _any(result_bits(net, np.concatenate(expected)))
+    reaching = _reaching(net, left, reaching, seen, n_corners // 2)
+    corners = corner_features(net.encoder, n_corners - len(reaching))
+    blocks.append(np.concatenate([reaching, corners]))
+    expected.append(scores(net, blocks[-1]))
     winners = [classes(score) for score in expected]
     if golden is not None:
         winners[0] = golden.classes[: len(blocks[0])].astype(np.int64)

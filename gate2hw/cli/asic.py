@@ -106,7 +106,9 @@ def _power(result: dict[str, Any]) -> str:
     power = result["power"]
     if power is None:
         return f"power not known: {result['power_reason']}"
+    leakage = power["leakage_mw"]
     return (
         f"{power['dynamic_mw']:.2f} mW at {power['clock_mhz']:g} MHz, "
-        f"{power['energy_nj_per_image']:.2f} nJ an image"
+        f"{power['energy_nj_per_image']:.2f} nJ an image, leakage "
+        + (f"not known: {power['leakage_reason']}" if leakage is None else f"{leakage:.2g} mW")
     )

@@ -101,7 +101,9 @@ def _verify(args: argparse.Namespace, terminal: Terminal) -> int:
         )
     terminal.give(result)
     terminal.say(_links_table(result["links"]))
-    if result["failed"]:
+    for sentence in result["undecided"]:
+        terminal.error(f"undecided: {sentence}")
+    if result["failed"] or result["undecided"]:
         return 1
     for reason in result["not_checked"]:
         terminal.error(f"not checked: {reason}")

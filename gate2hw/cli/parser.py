@@ -159,7 +159,8 @@ def _add_synth(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
         description="Synthesise, place and route for a target; bitstream and results go to "
         "DIR/NAME. With --clock-mhz or --latency-cycles pipeline registers are added and the "
         "design routed again until the goal is met or nothing more is gained; a search that was "
-        "interrupted goes on. Exit code 1 if the design does not fit or misses its clock.",
+        "interrupted goes on. The logs of Yosys and nextpnr grow there while these run (those of a "
+        "search in DIR/NAME/tries). Exit code 1 if the design does not fit or misses its clock.",
         epilog="example: gate2hw synth build/digits --target ecp5-25k --clock-mhz 40",
     )
     p.add_argument("dir", metavar="DIR", help="build folder")
@@ -180,8 +181,10 @@ def _add_synth(sub: _Subparsers, common: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--stages",
         metavar="TEXT",
-        help="which registers, in one run: ranks gates=N,popcount=N, and with 0 or 1 outputs, "
-        "scores, tree, compare, result; what is left out is as compile gave it",
+        help="which registers, in one run: gates=N,popcount=N are ranks within the gates and the "
+        "score adders; with 0 or 1, outputs, scores and result are registers behind the gates, the "
+        "adders and the winner, tree between the levels that find it, compare within these; what "
+        "is left out is as compile gave it",
     )
     p.add_argument(
         "--tries",
@@ -231,8 +234,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gate2hw",
         description="The compiler from trained logic gate networks to hardware.",
-        epilog="Start with: gate2hw demo. Exit codes: 0 good; 1 a check failed, or the design does "
-        "not fit or misses its clock; 2 bad input or missing tool; 130 Ctrl-C; 143 SIGTERM.",
+        epilog="Start with: gate2hw demo. Exit codes: 0 good; 1 a check failed or was "
+        "not decided, or the design does not fit or misses its clock; 2 bad input or missing tool; "
+        "130 Ctrl-C; 143 SIGTERM.",
     )
     parser.add_argument("--version", action="version", version=f"gate2hw {__version__}")
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

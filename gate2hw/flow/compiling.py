@@ -143,7 +143,7 @@ def _drop_stale(folder: BuildFolder) -> None:
     ]
     stale += [folder.path / "report.html", folder.path / "report.json"]
     for step, record in folder.steps().items():
-        if step.startswith("synth."):
+        if step.startswith(("synth.", "board.")):
             stale += [folder.path / name for name in record["files"]]
     folder.drop(lambda step: step != "train")
     for path in stale:
@@ -159,7 +159,8 @@ def _compile(
     progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
     from gate2hw.flow.signoff.sharing import started
-    from gate2hw.flow.stream.stream_build import choose_arch, compile_stream
+    from gate2hw.flow.stream.stream_build import compile_stream
+    from gate2hw.flow.stream.stream_choice import check_lanes, choose_arch
     from gate2hw.passes.manager import run_pipeline
     from gate2hw.passes.mapping.lutmap import effort_for, map_luts
     from gate2hw.passes.pipelines import pipeline
@@ -170,14 +171,16 @@ def _compile(
     rtl_options = RtlOptions(
         name=options["name"], output=options["output"], bus_bytes=options["bus_bytes"], care=care
     )
-    _drop_stale(folder)
     progress(0, 5, "unrolling")
-    files, golden_reason = _write_model(folder, network, source)
     root, shared = started(network, level)
     arch, why = choose_arch(options["arch"], network, root, options["target"])
     if arch == "stream":
         if options["accuracy_budget"] is not None:
-            raise InputError("an accuracy budget needs --arch unrolled, auto chose stream")
+            raise InputError(f"an accuracy budget needs --arch unrolled, auto chose stream: {why}")
+        check_lanes(network, options["positions_per_clock"], options["bus_bytes"])
+    _drop_stale(folder)
+    files, golden_reason = _write_model(folder, network, source)
+    if arch == "stream":
         save_netlist(folder.path / "netlist_raw.npz", root)
         files.append(folder.path / "netlist_raw.npz")
         built = compile_stream(folder.path, network, root, options, rtl_options, progress)
@@ -305,15 +308,15 @@ def compile(
     split; its samples come from the .npz `samples`, or by the recipe beside the model with data
     in `data_dir`. `arch` is ``"unrolled"`` (every position has gates of its own, a sample a clock),
     ``"stream"`` (one tree for each kernel, `positions_per_clock` of them) or ``"auto"``: stream
-    where the unrolled design is too large for `target` (without one: see `stream_build`).
+    where the unrolled design is too large for `target` (without one: see `stream_choice`).
     Returns the step; its result holds the gate counts and the record of every pass.
     Raises InputError or ModelFileError for what cannot be used.
     """
     network, source = _load(model)
-    from gate2hw.flow.stream.stream_build import check_arch
+    from gate2hw.flow.stream.stream_choice import check_arch
 
     lossy = accuracy_budget is not None
-    check_arch(network, arch, positions_per_clock, target, lossy=lossy)
+    check_arch(network, arch, positions_per_clock, target, lossy=lossy, bus_bytes=bus_bytes)
     given = None
     if accuracy_budget is not None:
         given = load_samples(source, samples, data_dir)

@@ -30,7 +30,7 @@ from gate2hw.ir.netlist import Encoder
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.store import atomic_path
 
-__all__ = ["check_classifier", "check_out", "label_numbers", "predict"]
+__all__ = ["check_classifier", "check_out", "label_numbers", "placed", "predict"]
 
 Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.int64]
@@ -136,7 +136,7 @@ def _shaped(x: Array, encoder: Encoder) -> Array:
 
 
 @contextmanager
-def _placed(where: str, first: int) -> Iterator[None]:
+def placed(where: str, first: int) -> Iterator[None]:
     """Name the data in errors, and count their samples from the start of it."""
     try:
         yield
@@ -207,7 +207,7 @@ def _classify(
     tally = _Tally()
     for block in samples.blocks:
         first, last = tally.n, tally.n + len(block.x)
-        with _placed(samples.where, first):
+        with placed(samples.where, first):
             x = quantise(_shaped(block.x, encoder), network)
             scores = engine.scores(x) if with_scores else None
             classes = engine.predict(x) if scores is None else scores.argmax(1).astype(np.int64)

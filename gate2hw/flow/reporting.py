@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gate2hw import __version__
 from gate2hw.errors import InputError
@@ -88,6 +89,45 @@ def _asked(result: dict[str, Any]) -> str:
     return text
 
 
+_OF_BOARD: Final = (
+    *("fits", "target", "interface", "baud", "clock_mhz", "pll", "fmax_mhz", "clock_met", "luts"),
+    *("ffs", "utilisation", "bitstream"),
+)
+
+
+def _board(folder: BuildFolder, steps: dict[str, Any], name: str) -> dict[str, Any]:
+    """A board's figures, and what its simulation said if it was of what `board` last made."""
+    record = steps[f"board.{name}"]
+    result = record["result"]
+    again = f"gate2hw board {folder.path} --board {name}"
+    if not folder.files_unchanged(record):
+        return {"fits": False, "reason": f"stale: files have changed since; run {again}"}
+    if not result["fits"]:
+        return {"fits": False, "reason": result["reason"]}
+    entry = {key: result[key] for key in _OF_BOARD}
+    simulated = steps.get(f"simulate.{name}", {"result": {"board": None}})["result"]
+    if simulated["board"] != record["key"]:
+        return {**entry, "simulations": None, "simulations_reason": f"not run: {again} --simulate"}
+    if "failed" in simulated:
+        return {**entry, "simulations": {"result": "failed", "message": simulated["failed"]}}
+    return {**entry, "simulations": simulated["simulations"]}
+
+
+def _boards(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
+    """The entry of the boards that the model was built for, if it was for any."""
+    names = [step.removeprefix("board.") for step in steps if step.startswith("board.")]
+    return {"boards": {name: _board(folder, steps, name) for name in names}} if names else {}
+
+
+def _board_command(folder: BuildFolder, name: str, result: dict[str, Any], simulated: bool) -> str:
+    text = f"gate2hw board {folder.path} --board {name} --interface {result['interface']}"
+    for option in ("clock_mhz", "baud", "seed"):
+        value = result["asked"][option]
+        shown = f"{value:g}" if isinstance(value, float) else value
+        text += "" if value is None else f" --{option.replace('_', '-')} {shown}"
+    return f"{text} --simulate" if simulated else text
+
+
 def _asic(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
     """The entry of the design in standard cells, if there is one."""
     if ASIC not in steps:
@@ -100,13 +140,14 @@ def _asic(folder: BuildFolder, steps: dict[str, Any]) -> dict[str, Any]:
 
 def _asic_command(folder: BuildFolder, result: dict[str, Any]) -> str:
     text = (
-        f"gate2hw synth {folder.path} --target asic --liberty {result['liberty']} "
+        f"gate2hw synth {shlex.quote(str(folder.path))} --target asic "
+        f"--liberty {shlex.quote(result['liberty'])} "
         f"--clock-mhz {result['clock_mhz']:g} --sta {result['sta']}"
     )
     if result["popcount"] != "cells":
         text += f" --popcount {result['popcount']}"
     if result["cells_path"] is not None:
-        text += f" --cells {result['cells_path']}"
+        text += f" --cells {shlex.quote(result['cells_path'])}"
     return text if result["stages"] is None else f"{text} --stages {result['stages']}"
 
 
@@ -128,7 +169,11 @@ def _commands(folder: BuildFolder, steps: dict[str, Any]) -> list[str]:
             commands[0] += f" --samples {options['samples']}"
     commands.append(f"gate2hw verify {folder.path}")
     for step, record in steps.items():
-        if step == ASIC:
+        if step.startswith("board."):
+            name = step.removeprefix("board.")
+            is_simulated = f"simulate.{name}" in steps
+            commands.append(_board_command(folder, name, record["result"], is_simulated))
+        elif step == ASIC:
             commands.append(_asic_command(folder, record["result"]))
         elif step.startswith("synth."):
             name, result = step.removeprefix("synth."), record["result"]
@@ -188,6 +233,7 @@ def report(out_dir: Path | str) -> dict[str, Any]:
             for step, record in steps.items()
             if step.startswith("synth.") and step != ASIC
         },
+        **_boards(folder, steps),
         **_asic(folder, steps),
         "analysis": analysis,
         "build": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,6 +58,8 @@ def _goal(
     """What is to be searched for; None: one run."""
     if tries < 1:
         raise InputError(f"tries is {tries}; give 1 or more")
+    if clock_mhz is not None and not (math.isfinite(clock_mhz) and clock_mhz > 0):
+        raise InputError(f"clock_mhz is {clock_mhz}; give a positive number")
     if latency_cycles is not None and stages is not None:
         raise InputError("latency_cycles looks for stages, so they cannot be given as well")
     if latency_cycles is None and (clock_mhz is None or stages is not None):
@@ -99,8 +102,8 @@ def synth(
     With `clock_mhz`, pipeline registers are added to gates, popcounts and argmax, and the design is
     routed again, until the clock is met or nothing more is gained: at most `tries` times. With
     `latency_cycles` the fastest clock is looked for that the top reaches within so many cycles.
-    `stages` (such as ``gates=1,popcount=2``, see `flow.stages`) says which registers instead, and
-    the design is routed once, as it is without any of the three: then with the registers of the
+    `stages` (such as ``gates=1,popcount=2``, see `flow.clock.stages`) says which registers instead,
+    and the design is routed once, as it is without any of the three: then with the registers of the
     generic RTL, for the target's own clock.
 
     `mapper` says who covers the gate cloud with LUTs: ``gate2hw`` takes the LUT netlist of the
@@ -134,9 +137,12 @@ def synth(
         goal = None
     given = None if stages is None else parse_stages(stages, Stages.of(generic))
     request = Request(clock, seed, chosen, form, given)
-    inputs = _inputs(folder, device, chosen)
     net = load_netlist(folder.path / "netlist.npz")
+    inputs = _inputs(folder, device, chosen)
     check_rtl_files(folder.path / "rtl", generic, net)
+    if given is not None:
+        # what cannot be is refused before the results of an earlier run go
+        generic.options(**given.options(net))
     name, home = f"synth.{target}", folder.path / device.name
     asked = {
         "clock_mhz": clock_mhz,

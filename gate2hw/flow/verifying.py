@@ -23,10 +23,11 @@ from gate2hw.flow.signoff.checks import (
     prove_luts,
     prove_passes,
 )
-from gate2hw.flow.signoff.formal import FREE_MODULES, prove_streams
+from gate2hw.flow.signoff.formal import FREE_MODULES, prove_streams, rules_digest
 from gate2hw.flow.signoff.gatecloud import prove_cells, prove_gates, prove_popcounts
 from gate2hw.flow.signoff.sharing import NAME as SHARING
-from gate2hw.flow.stream.stream_build import prove_stream, prove_target_cells
+from gate2hw.flow.stream.stage_proofs import prove_stages
+from gate2hw.flow.stream.stream_build import load_spec, prove_stream, prove_target_cells
 from gate2hw.flow.synthesis import cells_of_target, rtl_of_target
 from gate2hw.flow.tops.boardsim import cell_models
 from gate2hw.ir.store import file_sha256
@@ -74,8 +75,11 @@ class _Verifier:
             self.add(name, "FAILED", str(error))
             return
         time_s = time.perf_counter() - start
-        folder.put(step, key, self.files, {"check": check, "reason": None}, time_s)
-        self.add(name, "passed", _detail(check))
+        is_open = check.get("result") == "undecided"
+        # what is undecided is kept for the report, but tried again by the next run
+        done = "undecided" if is_open else key
+        folder.put(step, done, self.files, {"check": check, "reason": None}, time_s)
+        self.add(name, "undecided" if is_open else "passed", _detail(check))
 
     def skip(self, step: str, name: str, key: str, reason: str) -> None:
         """Record a link as not checked; what an earlier run found out about it is kept."""
@@ -94,7 +98,8 @@ def _detail(check: dict[str, Any]) -> str:
     if "properties" in check:
         n_rules = sum(entry["name"].startswith("bad_") for entry in check["properties"])
         doubts = check["not_proved"]
-        text = f"{check['method']}: {n_rules - len(doubts)} rules hold in every run"
+        n_held = n_rules - sum(name.startswith("bad_") for name in doubts)
+        text = f"{check['method']}: {n_held} of {n_rules} rules hold in every run"
         return text + (f"; not decided in time: {', '.join(doubts)}" if doubts else "")
     if "n_vectors" in check:
         proved = "cells proved by ABC cec; " if "cells" in check else ""
@@ -210,7 +215,8 @@ def _stream_link(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> No
     if chain.manifest.arch not in FREE_MODULES:
         return
     step, name = "verify.streams", "handshakes of both streams proved"
-    key = key_of(step=step, tools=registry.versions(["yosys", "abc"]), **sources_key)
+    tools = registry.versions(["yosys", "abc"])
+    key = key_of(step=step, tools=tools, rules=rules_digest(), **sources_key)
     if not proof:
         run.skip(step, name, key, NO_PROOF)
         return
@@ -219,6 +225,9 @@ def _stream_link(run: _Verifier, proof: bool, sources_key: dict[str, Any]) -> No
     def work() -> dict[str, Any]:
         sources = _sources(rtl_dir, chain.manifest, "top")
         work_dir = chain.folder.path / "proof" / "streams"
+        if chain.manifest.arch == "stream":
+            spec = load_spec(chain.folder.path)
+            return prove_stages(spec, rtl_dir, work_dir, progress=run.progress)
         return prove_streams(sources, chain.manifest, rtl_dir / "manifest.json", work_dir)
 
     run.link(step, name, key, work)
@@ -337,8 +346,9 @@ def verify(
     that target's RTL and its netlist after synthesis. `links` leaves out a half. A link that
     passed before on the same files is not done again.
 
-    Returns ``{"links": [{name, result, detail}], "failed": bool, "not_checked": [reasons]}``;
-    the reasons are missing tools.
+    Returns ``{"links": [{name, result, detail}], "failed": bool, "undecided": [sentences],
+    "not_checked": [reasons]}``; a link's result is passed, FAILED, undecided (a proof that took
+    too long) or not checked, and the reasons are missing tools.
     Raises InputError where files are missing, altered or belong to another model.
     """
     if simulator not in ("verilator", "icarus"):
@@ -376,6 +386,11 @@ def verify(
     return {
         "links": run.links,
         "failed": any(link["result"] == "FAILED" for link in run.links),
+        "undecided": [
+            f"{link['name']}: {link['detail']}"
+            for link in run.links
+            if link["result"] == "undecided"
+        ],
         "not_checked": [
             link["detail"]
             for link in run.links

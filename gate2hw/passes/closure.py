@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from gate2hw.errors import InputError
+
 __all__ = ["Closure"]
 
 _UNLIMITED: Final = 1 << 29
@@ -18,7 +20,7 @@ class Closure:
 
     `solve` gives the choice of greatest gain less cost that is closed: with a node it holds all
     that it implies (Picard, Maximal closure of a graph, Management Science 22, 1976). Gains and
-    costs are whole numbers whose sum stays below 2**29.
+    costs are whole numbers; `solve` raises InputError where gains add up to 2**29 or more.
     """
 
     def __init__(self, n_nodes: int = 0) -> None:
@@ -46,7 +48,7 @@ class Closure:
 
     def solve(self) -> npt.NDArray[np.bool_]:
         """(n_nodes,) bool: the smallest of the best choices, the same on every run."""
-        from scipy.sparse import coo_array, csr_array
+        from scipy.sparse import coo_array
         from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
         # one sum a node: what it gains and what it costs meet on the way through it
@@ -60,6 +62,12 @@ class Closure:
             for end in (0, 1)
         )
         gains, costs = np.flatnonzero(balance > 0), np.flatnonzero(balance < 0)
+        total = int(balance[gains].sum())
+        if total >= _UNLIMITED:
+            raise InputError(
+                f"gains of {total:,} are more than the {_UNLIMITED - 1:,} that a minimum cut takes "
+                "here; ask for fewer ranks of registers"
+            )
         if not len(gains):
             return np.zeros(self.n_nodes, bool)
         arcs = (
@@ -70,9 +78,9 @@ class Closure:
             ),
         )
         size = self.n_nodes + 2
-        capacity = csr_array(coo_array(arcs, shape=(size, size)), dtype=np.int32)
-        # the same implication twice is one
-        capacity.data = np.minimum(capacity.data, _UNLIMITED)
+        capacity = coo_array(arcs, shape=(size, size)).tocsr()
+        # the same implication again is one; added up, four would not fit 32 bits
+        capacity.data = np.minimum(capacity.data, _UNLIMITED).astype(np.int32)
         flow = maximum_flow(capacity, source, sink, method="dinic").flow
         residual = capacity - flow
         residual.eliminate_zeros()

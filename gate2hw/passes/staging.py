@@ -27,7 +27,7 @@ __all__ = ["RegisterCount", "count_registers", "slots_for", "stage_depths", "sta
 
 _Index = npt.NDArray[np.int64]
 _BITS_A_CELL: Final = 16
-"""How many flip-flops that share a cell with a LUT weigh as much as a cell."""
+"""How much more a flip-flop in a cell of its own weighs than one that shares it with a LUT."""
 
 
 @dataclass(frozen=True)
@@ -243,8 +243,9 @@ def staging(
     """`net` with its LUTs in ``n_ranks + 1`` stages and the fewest registers between them.
 
     No stage is deeper than `slots` LUTs, by default as few as the depth allows. With `for_cells`
-    registers count by the logic cells that they take (`RegisterCount.cells`), and by bits only
-    where these are equal. Stages that `net` has are replaced; without ranks all are 0.
+    a register that takes a logic cell of its own (`RegisterCount.cells`) weighs 16 more than one
+    that shares its cell with a LUT: what is least is ``bits + 16 * cells``. Stages that `net` has
+    are replaced; without ranks all are 0.
     Raises InputError for ranks below 0, or slots that cannot hold the depth.
     """
     least = slots_for(net, max(n_ranks, 0))

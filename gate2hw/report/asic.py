@@ -34,9 +34,11 @@ def asic_sentence(asic: AsicResult) -> str:
     power = asic["power"]
     if power is None:
         return f"{text}; power not known: {asic.get('power_reason', '')}"
+    leakage = power["leakage_mw"]
     return (
         f"{text}; {number(power['dynamic_mw'])} mW at {number(power['clock_mhz'])} MHz, "
-        f"{number(power['energy_nj_per_image'])} nJ an image"
+        f"{number(power['energy_nj_per_image'])} nJ an image, leakage "
+        + ("not known" if leakage is None else f"{leakage:.2g} mW")
     )
 
 

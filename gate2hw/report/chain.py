@@ -17,6 +17,7 @@ from gate2hw.report.schema import (
     StreamProof,
     Target,
 )
+from gate2hw.report.schema_boards import FittedBoard
 
 __all__ = [
     "MARKS",
@@ -152,7 +153,8 @@ def _handshakes(checks: Checks) -> Iterator[CheckLine]:
         run = cast(StreamProof, proof)
         doubts = run["not_proved"]
         n_rules = sum(rule["name"].startswith("bad_") for rule in run["properties"])
-        text = f"{run['method']}: {n_rules - len(doubts)} of {n_rules} rules hold in every run"
+        n_held = n_rules - sum(name.startswith("bad_") for name in doubts)
+        text = f"{run['method']}: {n_held} of {n_rules} rules hold in every run"
         undecided = f"; not decided in time: {', '.join(doubts)}" if doubts else ""
         yield CheckLine(link, "not checked" if doubts else "passed", text + undecided)
 
@@ -230,7 +232,7 @@ def best_target(report: Report) -> tuple[str, FittedTarget] | None:
     return max(fitted, key=lambda item: (item[1]["clock_met"], item[1]["images_per_s"]))
 
 
-def clock_text(target: FittedTarget) -> str:
+def clock_text(target: FittedTarget | FittedBoard) -> str:
     """``"✓ met"`` or ``"✗ MISSED"``: the constraint, not the highest clock."""
     return (
         f"{MARKS['passed']}\u00a0met" if target["clock_met"] else f"{MARKS['FAILED']}\u00a0MISSED"

@@ -6,6 +6,7 @@ import base64
 from typing import TYPE_CHECKING
 
 from gate2hw.report.asic import asic_plots, asic_sentence, path_lines, power_mw
+from gate2hw.report.boards import board_rows
 from gate2hw.report.chain import (
     MARKS,
     best_target,
@@ -121,6 +122,7 @@ def render_html(report: Report) -> str:
         model_plots=_model_plots(report),
         netlist_plots=_netlist_plots(report),
         target_plots=_target_plots(fitted),
+        boards=board_rows(report),
         asic=report.get("asic"),
         asic_plots=asic_plots(asic) if (asic := report.get("asic")) else [],
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from gate2hw.report.schema_asic import AsicResult
+from gate2hw.report.schema_boards import Board
 
 __all__ = [
     "SCHEMA",
@@ -218,6 +219,14 @@ class CriticalPath(TypedDict):
     places: list[str]
 
 
+class FanOut(TypedDict):
+    """A net that many pins read, as the mapped netlist calls it, and in the model's words."""
+
+    net: str
+    place: str
+    n_sinks: int
+
+
 class FittedTry(TypedDict):
     """A try of a search for registers; `name` says which, as ``gate2hw synth --stages`` reads."""
 
@@ -266,6 +275,7 @@ class FittedTarget(TypedDict):
     area: NotRequired[dict[str, int] | None]
     bitstream: NotRequired[str | None]
     critical: NotRequired[CriticalPath]
+    fan_out: NotRequired[list[FanOut]]
     tries: NotRequired[list[FittedTry | RefusedTry]]
 
 
@@ -400,6 +410,7 @@ class Report(TypedDict):
     passes: list[PassRecord]
     checks: Checks
     targets: dict[str, Target]
+    boards: NotRequired[dict[str, Board]]
     asic: NotRequired[AsicResult | None]
     asic_reason: NotRequired[str | None]
     analysis: NotRequired[Analysis]

@@ -74,6 +74,7 @@ class AsicPower(TypedDict):
     energy_nj_per_image: float
     dynamic_mw: float
     leakage_mw: float | None
+    leakage_reason: NotRequired[str]
     blocks: dict[str, BlockPower]
 
 

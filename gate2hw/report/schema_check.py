@@ -43,6 +43,12 @@ def _check_reasons(report: Any) -> None:
     for name, target in report["targets"].items():
         if not target["fits"]:
             _check_reason(f"targets.{name}", None, target["reason"])
+    for name, board in report.get("boards", {}).items():
+        if not board["fits"]:
+            _check_reason(f"boards.{name}", None, board["reason"])
+        else:
+            where, reason = f"boards.{name}.simulations", board.get("simulations_reason")
+            _check_reason(where, board["simulations"], reason)
 
 
 def check_report(report: Any) -> None:

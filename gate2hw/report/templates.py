@@ -6,20 +6,23 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
 __all__ = ["page_template"]
+
+
+def _source(name: str) -> str:
+    return resources.files("gate2hw.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def page_template(name: str, **filters: Callable[..., Any]) -> Template:
     """The template `name` of this package, with `filters`."""
     environment = Environment(
-        loader=BaseLoader(),
+        loader=FunctionLoader(_source),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(filters)
-    source = resources.files("gate2hw.report").joinpath(name).read_text(encoding="utf-8")
-    return environment.from_string(source)
+    return environment.get_template(name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.table import Table
 from rich.text import Text
 
 from gate2hw.report.asic import asic_sentence
+from gate2hw.report.boards import BoardRow, board_rows
 from gate2hw.report.chain import (
     MARKS,
     CheckLine,
@@ -68,6 +71,19 @@ def _target_table(report: Report) -> Table:
     return table
 
 
+def _board_lines(row: BoardRow) -> Iterator[Text]:
+    if row.board is None:
+        yield Text(f"{row.name} is not built: {row.simulated}", style="red")
+        return
+    board = row.board
+    yield Text(
+        f"{row.name}: {row.line}, {row.clock} ({clock_text(board)}), routed at "
+        f"{number(board['fmax_mhz'])} MHz, {count(board['luts'])} LUTs, {board['bitstream']}",
+        style="" if board["clock_met"] else _STYLES["FAILED"],
+    )
+    yield Text(f"  from its pins: {row.simulated}", "" if row.is_right else _STYLES["FAILED"])
+
+
 def _check_table(lines: list[CheckLine]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
@@ -88,6 +104,8 @@ def summary(report: Report) -> list[Text | Table]:
     for name, target in report["targets"].items():
         if not target["fits"]:
             parts.append(Text(f"{name} does not fit: {target['reason']}", style="red"))
+    for row in board_rows(report):
+        parts += _board_lines(row)
     if asic := report.get("asic"):
         parts.append(Text(f"asic, {asic_sentence(asic)}"))
     status, sentence = verdict(lines)

@@ -110,6 +110,7 @@ def manifest_of(
         n_outputs=net.n_outputs,
         popcount=options.popcount,
         care=options.care,
+        storage=options.storage,
         gate_registers=options.gate_registers,
         register_gates=options.register_gates,
         register_scores=options.register_scores,

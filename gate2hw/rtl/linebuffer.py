@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,9 @@ from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal, Val
 from gate2hw.rtl.stream_spec import is_memory
 
 __all__ = ["Delay", "delay_module", "memory_styles", "place_delay"]
+
+BLOCK_WORDS: Final = 256
+"""Words of a block RAM at its full width (iCE40: 4 Kbit of 16 bits)."""
 
 # The read address is never the written one, so a synthesis tool need not care what such a read
 # gives; contents are not reset and are never used before they were written.
@@ -86,12 +90,24 @@ def delay_module(delay: Delay, style: str = "auto") -> str:
     )
 
 
+def _blocks(delay: Delay, block_width: int) -> int:
+    """Block RAMs that `delay` takes: of `block_width` bits and `BLOCK_WORDS` words, or half as wide
+    and twice as deep, down to two bits."""
+    counts, width, words = [], block_width, BLOCK_WORDS
+    while width >= 2:
+        counts.append(-(-delay.width // width) * -(-delay.length // words))
+        width, words = width // 2, 2 * words
+    return min(counts)
+
+
 def memory_styles(delays: Sequence[Delay], n_blocks: int, block_width: int) -> dict[str, str]:
-    """Module to style where only block RAMs of `block_width` bits serve, `n_blocks` of them: those
-    that save most flip-flops a block first, the others as shift registers."""
+    """Module to style where only block RAMs of `block_width` bits serve, `n_blocks` of them: the
+    largest delays first, the others as shift registers. What `delays` names twice is there twice.
+    """
     styles = {}
-    for delay in sorted(delays, key=lambda delay: (-delay.width * delay.length, delay)):
-        needs = -(-delay.width // block_width)
+    n_of = Counter(delays)
+    for delay in sorted(n_of, key=lambda delay: (-delay.width * delay.length, delay)):
+        needs = n_of[delay] * _blocks(delay, block_width)
         fits = needs <= n_blocks
         styles[delay.module] = "block" if fits else "shift"
         n_blocks -= needs if fits else 0

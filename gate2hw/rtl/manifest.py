@@ -52,6 +52,7 @@ class Manifest:
     n_outputs: int
     popcount: str
     care: str
+    storage: str
     gate_registers: tuple[int, ...]
     register_gates: bool
     register_scores: bool

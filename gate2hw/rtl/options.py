@@ -13,17 +13,29 @@ from gate2hw.ir.care import CareSet, check_care
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.verilog_gates import check_gate_registers
 
-__all__ = ["BUS_BYTES", "OutputKind", "PopcountForm", "RtlOptions", "check_name"]
+__all__ = [
+    "BUS_BYTES",
+    "MAX_POPCOUNT_REGISTERS",
+    "OutputKind",
+    "PopcountForm",
+    "RtlOptions",
+    "StorageForm",
+    "check_name",
+]
 
 OutputKind = Literal["class", "scores"]
 PopcountForm = Literal["adder", "compressor", "gates", "luts"]
+StorageForm = Literal["logic", "enable"]
 
 BUS_BYTES: Final = (1, 2, 4, 8)
+MAX_POPCOUNT_REGISTERS: Final = 64
+"""More than the levels of any popcount that fits a port; ranks beyond its levels only delay."""
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "output": get_args(OutputKind),
         "popcount": get_args(PopcountForm),
+        "storage": get_args(StorageForm),
     }
 )
 
@@ -77,7 +89,9 @@ class RtlOptions:
     `register_gates` after the gate outputs, `popcount_registers` ranks within the popcounts,
     `register_scores` after them, `register_argmax` between the levels of the argmax tree (a cycle
     for each level but the last), `register_compare` within them, between a comparison and the
-    choice (a cycle for each level), `register_class` after it. `care` says what the netlist was
+    choice (a cycle for each level), `register_class` after it. `storage` is how an input bit that
+    arrives is stored: by ``logic`` that fills the cell of its flip-flop, or by the flip-flop's own
+    ``enable``; both are equal to the clock. `care` says what the netlist was
     optimised for: all input codes (``none``), or only those that the encoder makes
     (``thermometer``).
     """
@@ -94,6 +108,7 @@ class RtlOptions:
     popcount_registers: int = 0
     register_compare: bool = False
     care: CareSet = "none"
+    storage: StorageForm = "logic"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gate_registers", tuple(self.gate_registers))
@@ -107,8 +122,11 @@ class RtlOptions:
             raise InputError(
                 f"bus_bytes is {self.bus_bytes}; allowed: {', '.join(map(str, BUS_BYTES))}"
             )
-        if self.popcount_registers < 0:
-            raise InputError(f"popcount_registers is {self.popcount_registers}; give 0 or more")
+        if not 0 <= self.popcount_registers <= MAX_POPCOUNT_REGISTERS:
+            raise InputError(
+                f"popcount_registers is {self.popcount_registers}; give 0 to "
+                f"{MAX_POPCOUNT_REGISTERS}"
+            )
 
     def check(self, net: Netlist) -> None:
         """Raise InputError where the options do not fit `net`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import C, Cat, Elaboratable, Module, Mux, ResetSignal, Signal, Value
 
 from gate2hw.rtl.layout import FrameLayout
+from gate2hw.rtl.options import StorageForm
 
 __all__ = ["RECEIVER_LATENCY", "Receiver"]
 
@@ -26,11 +27,12 @@ class Receiver(Elaboratable):
     comes early is dropped, one that goes on is swallowed up to its ``tlast``; both pulse
     `frame_error` once, in the cycle after the beat that showed it. A rank of registers stands
     between the encoder and the storage: `full` rises `RECEIVER_LATENCY` cycles after the last beat
-    was taken.
+    was taken. `storage` says how (`RtlOptions`), and changes nothing of this.
     """
 
-    def __init__(self, layout: FrameLayout) -> None:
+    def __init__(self, layout: FrameLayout, *, storage: StorageForm = "logic") -> None:
         self.layout = layout
+        self.storage = storage
         self.tdata = Signal(8 * layout.bus_bytes)
         self.tvalid = Signal()
         self.tready = Signal()
@@ -122,8 +124,9 @@ class Receiver(Elaboratable):
     ) -> list[Value]:
         """A flip-flop for each bit, written in its slot; the slot number is decoded in halves.
 
-        The write is an and-or of bit, old value and the two halves, which is one cell of four
-        inputs and a flip-flop; as an ``if`` it would become a clock enable with a LUT of its own.
+        As ``logic`` the write is an and-or of bit, old value and the two halves, which is one cell
+        of four inputs and a flip-flop: where these share a cell (iCE40), the LUT is free. As
+        ``enable`` it is a LUT for each slot, and the flip-flops leave theirs to others (ECP5).
         """
         slot = count[1:] if self.layout.beats_per_slot == 2 else count
         half = len(slot) // 2
@@ -139,11 +142,22 @@ class Receiver(Elaboratable):
             now = _equals(high, j) & slot_done
             m.d.comb += high_is[j].eq(self._later(m, move, now, f"high_is_{j}") & move)
         bits = {key: self._later(m, move, bit, bit.name) for key, bit in encoded.items()}
+        writes: dict[int, Signal] = {}
+        if self.storage == "enable":
+            for slot_number in sorted(numbers):
+                writes[slot_number] = Signal(name=f"write_{slot_number}")
+                now = low_is[slot_number % (1 << half)] & high_is[slot_number >> half]
+                m.d.comb += writes[slot_number].eq(now)
         registers: dict[tuple[int, int, int], Signal] = {}
         for bit in sorted(set(self.layout.bits)):
             key = (bit.group, bit.threshold, bit.slot)
             registers[key] = register = Signal(name="bit_{}_{}_{}".format(*key), reset_less=True)
+            value = bits[bit.group, bit.threshold]
+            if self.storage == "enable":
+                with m.If(writes[bit.slot]):
+                    m.d.sync += register.eq(value)
+                continue
             low_now, high_now = low_is[bit.slot % (1 << half)], high_is[bit.slot >> half]
-            inner = (bits[bit.group, bit.threshold] & low_now) | (register & ~low_now)
+            inner = (value & low_now) | (register & ~low_now)
             m.d.sync += register.eq((inner & high_now) | (register & ~high_now))
         return [registers[b.group, b.threshold, b.slot] for b in self.layout.bits]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,8 +48,9 @@ def _top_header(net: Netlist, options: RtlOptions, top: StreamTop, version: str)
         f"model digest   {net.digest or 'none'}",
         f"netlist digest {net.content_digest()}",
         "",
-        f"input frame:  {net.encoder.n_features if net.encoder else 0} features in C order of "
-        f"(channels, rows, columns), {top.feed.n_beats} beats",
+        f"input frame:  {net.encoder.n_features if net.encoder else 0} features of "
+        f"{top.feed.spec.bytes_per_feature} bytes, values 0..{top.feed.spec.max_value}, in C "
+        f"order of (channels, rows, columns), {top.feed.n_beats} beats",
         f"result frame: {result.result_beats} beats, class of {result.class_bytes} bytes"
         + (f", {result.n_classes} scores of {result.score_bytes}" if result.with_scores else ""),
         f"latency:      {plan.latency_cycles} clock cycles from the last input beat to "
@@ -56,7 +58,15 @@ def _top_header(net: Netlist, options: RtlOptions, top: StreamTop, version: str)
         f"interval:     {plan.interval_cycles} clock cycles between frames at full rate",
         f"memories:     {plan.memory_bits} bits; {plan.lanes} positions a clock",
         "",
+        f"{'port':<14} {'bits':>5} dir",
+        f"{'clk':<14} {1:>5} in",
+        f"{'rst':<14} {1:>5} in  synchronous, active high",
     ]
+    lines += [f"{port:<14} {len(signal):>5} in" for port, signal in top.inputs()]
+    lines += [f"{port:<14} {len(signal):>5} out" for port, signal in top.outputs()]
+    # as JSON strings names can neither end the comment nor leave ASCII
+    lines += ["", *(f"class {n}: {json.dumps(text)}" for n, text in enumerate(net.names.classes))]
+    lines += [""] if net.names.classes else []
     lines += [
         f"{stage.name}: {stage.kind}, {stage.channels} channels of {stage.positions[0]} x "
         f"{stage.positions[1]}, {stage.gates} gates, {stage.tap_bits} tap registers, lines "
@@ -112,7 +122,7 @@ def emit_stream(
         text = to_verilog(top, f"{name}_top", ports, work_dir=Path(work_dir))
     delays = top.memories()
     styles = {} if blocks is None else memory_styles(delays, *blocks)
-    for delay in delays:
+    for delay in dict.fromkeys(delays):
         paths.append(out_dir / f"{delay.module}.v")
         write_text(paths[-1], delay_module(delay, styles.get(delay.module, "auto")))
     paths.append(out_dir / f"{name}_top.v")

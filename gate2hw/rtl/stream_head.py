@@ -40,7 +40,8 @@ class _Frames:
     def _count(self, m: Module, go: Signal) -> tuple[Signal, Signal]:
         """The number of the group that comes, and whether it is a frame's last."""
         n_groups = self.layout.n_groups
-        number, is_last = Signal(max(1, (n_groups - 1).bit_length())), Signal()
+        number = Signal(max(1, (n_groups - 1).bit_length()))
+        is_last = Signal()
         m.d.comb += is_last.eq(equals(number, n_groups - 1))
         with m.If(go):
             m.d.sync += number.eq(number + 1)
@@ -105,7 +106,8 @@ class MapSum(_Frames, Elaboratable):
     def elaborate(self, platform: object) -> Module:
         """Build counters, popcounts and accumulators; Amaranth calls this."""
         m = Module()
-        move, go = Signal(), Signal()
+        move = Signal()
+        go = Signal()
         number, is_last = self._count(m, go)
         m.d.comb += [
             move.eq(~self.whole | self.take),

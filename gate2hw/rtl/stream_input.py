@@ -100,7 +100,8 @@ class Pixels(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         """Build control, comparators and the memories of colours; Amaranth calls this."""
         m = Module()
-        load, free = Signal(), Signal()
+        load = Signal()
+        free = Signal()
         is_last = self._control(m, load, free)
         step, plane = self._groups(m, load, free, is_last)
         self._bits(m, load, step, plane)
@@ -110,7 +111,11 @@ class Pixels(Elaboratable):
         """Count beats, tell good frames from bad; returns: the slot that loads is the last."""
         feed = self.feed
         count = Signal(max(1, (feed.n_beats - 1).bit_length()))
-        swallow, fill, at_end, accept, beat = Signal(), Signal(), Signal(), Signal(), Signal()
+        swallow = Signal()
+        fill = Signal()
+        at_end = Signal()
+        accept = Signal()
+        beat = Signal()
         can_take = Signal()
         whole: Value = count[0] if feed.beats_per_slot == 2 else C(1, 1)
         m.d.comb += [
@@ -140,7 +145,9 @@ class Pixels(Elaboratable):
         """Cut slots into groups; returns when one moves on, and the number of its colour."""
         feed = self.feed
         n_planes = feed.spec.shape[0]
-        full, step, plane = Signal(), Signal(), Signal(range(max(2, n_planes)))
+        full = Signal()
+        step = Signal()
+        plane = Signal(range(max(2, n_planes)))
         done = Signal()
         if feed.groups_per_slot > 1:
             left = Signal(range(feed.groups_per_slot))
@@ -278,8 +285,10 @@ class Verdicts(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         """Build the queue; Amaranth calls this."""
         m = Module()
-        queue, count = Signal(self.depth), Signal(range(self.depth + 1))
-        push, good_in = Signal(), Signal(reset_less=True)
+        queue = Signal(self.depth)
+        count = Signal(range(self.depth + 1))
+        push = Signal(name="push_reg")
+        good_in = Signal(name="good_reg", reset_less=True)
         m.d.sync += [push.eq(self.push), good_in.eq(self.good_in)]
         m.d.comb += [
             self.room.eq(count < self.depth - 1),

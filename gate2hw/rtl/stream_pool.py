@@ -123,7 +123,8 @@ class Pool(StreamPorts, Elaboratable):
                 m.d.sync += phase.eq(0)
             with m.Else():
                 m.d.sync += phase.eq(phase + 1)
-        begins, ends = Signal(name=f"{name}_begins"), Signal(name=f"{name}_ends")
+        begins = Signal(name=f"{name}_begins")
+        ends = Signal(name=f"{name}_ends")
         begins_terms = [equals(phase, 0)]
         if pool.phase(axis, 0):
             begins_terms.append(equals(count, 0))

@@ -28,6 +28,7 @@ __all__ = [
     "TailKind",
     "WindowGeometry",
     "WindowSpec",
+    "check_stride",
     "is_lane_pool",
     "is_memory",
     "lanes_after",
@@ -141,7 +142,8 @@ def lanes_after(lanes: int, stride: int) -> int:
     return max(1, lanes // stride)
 
 
-def _check_lanes(name: str, lanes: int, stride: int) -> None:
+def check_stride(name: str, lanes: int, stride: int) -> None:
+    """InputError where a layer's steps along a row do not go with the columns that come."""
     if lanes % stride and stride % lanes:
         raise InputError(
             f"layer {name!r} steps {stride} columns, {lanes} columns come a clock: one must divide "
@@ -178,7 +180,7 @@ class WindowGeometry:
         """The geometry of `spec`; InputError where the stride does not go with the lanes."""
         (height, width), (rows, columns) = spec.input_size, spec.positions
         (fh, fw), (sh, sw), (ph, pw) = spec.field, spec.stride, spec.padding
-        _check_lanes(spec.name, lanes, sw)
+        check_stride(spec.name, lanes, sw)
         out_lanes = lanes_after(lanes, sw)
         groups = -(-width // lanes)
         lead_rows = max(0, ph - fh + 1)

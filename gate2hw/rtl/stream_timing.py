@@ -1,15 +1,17 @@
 """Latency and interval of a streaming design: its handshakes stepped clock by clock.
 
-Control depends on no data, so a few frames without a stall say all; the benches measure the same
-numbers in hardware.
+Control depends on no data, so frames without a stall say all: they are let in until the control
+state at a frame's first beat is one that was seen before. The benches measure the same numbers in
+hardware.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 from gate2hw.rtl.stream_spec import LanePool, WindowGeometry
 
@@ -17,10 +19,9 @@ __all__ = ["VERDICTS", "FeedPlan", "timing"]
 
 VERDICTS: Final = 4
 """Frames that may be on their way between the last pixel and the scores."""
-_FRAMES: Final = 12
-_LEAST_FRAMES: Final = 6
 _SLACK: Final = 64
 """More clocks than registers in a row, from the pixels to the result."""
+_State: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ class _Scan:
                 if self.row == self.geo.n_rows:
                     self.row, self.cold = 0, False
 
+    def state(self) -> _State:
+        return self.row, self.group, self.cold, self.full
+
 
 class _Pool:
     """Control of a pool whose windows do not overlap."""
@@ -91,6 +95,9 @@ class _Pool:
             if self.group == self.pool.n_groups:
                 self.group, self.row = 0, (self.row + 1) % self.pool.spec.input_size[0]
 
+    def state(self) -> _State:
+        return self.row, self.group
+
 
 class _Head:
     """Collector (`stages` 0) or sums over the map."""
@@ -112,12 +119,16 @@ class _Head:
         self.whole = ends.pop()
         self.flow = ends
 
+    def state(self) -> _State:
+        return self.number, self.whole, *self.flow
+
 
 class _Feed:
-    """Control of the pixels, beats always offered until `n_frames` are in."""
+    """Control of the pixels, beats always offered until `n_frames` (None: no end) are in."""
 
-    def __init__(self, plan: FeedPlan, n_frames: int) -> None:
-        self.plan, self.left = plan, n_frames * plan.n_beats
+    def __init__(self, plan: FeedPlan, n_frames: int | None) -> None:
+        self.plan = plan
+        self.left = -1 if n_frames is None else n_frames * plan.n_beats
         self.count = self.groups = self.plane = self.place = 0
         self.taken: list[int] = []
 
@@ -131,7 +142,7 @@ class _Feed:
         free = self.groups == 0 or (step and self.groups == 1)
         at_end = self.count == plan.n_beats - 1
         whole = plan.beats_per_slot == 1 or self.count % 2 == 1
-        beat = self.left > 0 and (free or not whole) and (room or not at_end)
+        beat = self.left != 0 and (free or not whole) and (room or not at_end)
         if step:
             self.groups -= 1
             self.place += 1
@@ -145,6 +156,9 @@ class _Feed:
             self.groups = plan.groups_of_last if at_end else plan.groups_per_slot
         self.count = 0 if at_end else self.count + 1
         return at_end
+
+    def state(self) -> _State:
+        return self.count, self.groups, self.plane, self.place
 
 
 class _Sender:
@@ -161,6 +175,9 @@ class _Sender:
         self.left = self.n_beats if load else max(0, self.left - 1)
         return load
 
+    def state(self) -> _State:
+        return self.left, self.waiting
+
 
 def _ticks(geometry: WindowGeometry | LanePool) -> int:
     """Clocks that a stage takes for a frame, if nothing holds it up."""
@@ -169,50 +186,67 @@ def _ticks(geometry: WindowGeometry | LanePool) -> int:
     return geometry.spec.input_size[0] * geometry.n_groups
 
 
-def _run(
-    feed_plan: FeedPlan,
-    geometries: Sequence[WindowGeometry | LanePool],
-    n_groups: int,
-    head_stages: int,
-    tail_cycles: int,
-    result_beats: int,
-    n_frames: int,
-) -> tuple[list[int], list[int]]:
-    """(cycles of the beats in, cycles in which a result was first offered)."""
-    feed, head, sender = (
-        _Feed(feed_plan, n_frames),
-        _Head(n_groups, head_stages),
-        _Sender(result_beats),
-    )
-    stages = [_Scan(g) if isinstance(g, WindowGeometry) else _Pool(g) for g in geometries]
-    verdicts, pending, now = 0, 0, 0
-    tail = [False] * tail_cycles
-    shown: list[int] = []
-    work = feed_plan.n_beats + feed_plan.n_planes * feed_plan.plane_groups + n_groups
-    work += sum(map(_ticks, geometries)) + tail_cycles + result_beats + _SLACK
-    while len(shown) < n_frames:
-        assert now < (1 + n_frames) * work, "the stages stand still"
+class _Machine:
+    """The whole design, fed with `n_frames` without a gap; results are always taken.
+
+    `taken` are the cycles of the beats in, `shown` those in which a result was first offered.
+    """
+
+    def __init__(
+        self,
+        feed: FeedPlan,
+        geometries: Sequence[WindowGeometry | LanePool],
+        n_groups: int,
+        *,
+        head_stages: int,
+        tail_cycles: int,
+        result_beats: int,
+        n_frames: int | None,
+    ) -> None:
+        self.feed = _Feed(feed, n_frames)
+        self.stages = [_Scan(g) if isinstance(g, WindowGeometry) else _Pool(g) for g in geometries]
+        self.head = _Head(n_groups, head_stages)
+        self.sender = _Sender(result_beats)
+        self.tail = [False] * tail_cycles
+        self.verdicts, self.pending, self.now = 0, 0, 0
+        self.shown: list[int] = []
+        work = feed.n_beats + feed.n_planes * feed.plane_groups + n_groups
+        work += sum(map(_ticks, geometries)) + tail_cycles + result_beats + _SLACK
+        self.frame_cycles = work
+
+    @property
+    def taken(self) -> list[int]:
+        return self.feed.taken
+
+    def step(self) -> None:
+        """One clock cycle."""
+        head, sender = self.head, self.sender
+        assert self.now < (2 + len(self.shown)) * self.frame_cycles, "the stages stand still"
         advance = not sender.waiting
-        take = head.whole and verdicts > 0 and advance
-        valid = feed.valid()
-        for stage in stages:
+        take = head.whole and self.verdicts > 0 and advance
+        valid = self.feed.valid()
+        for stage in self.stages:
             valid = stage.valid(valid)
         ready = not head.whole or take or not valid
-        for stage in reversed(stages):
+        for stage in reversed(self.stages):
             ready = stage.ready(ready)
-        through = [take, *tail]
+        through = [take, *self.tail]
         if sender.step(through[-1]):
-            shown.append(now + 1)
+            self.shown.append(self.now + 1)
         if advance:
-            tail = through[:-1]
+            self.tail = through[:-1]
         head.step(valid, take)
-        room = verdicts < VERDICTS - 1
-        verdicts += pending - take
-        pending = feed.step(now, ready, room)
-        for stage in stages:
+        room = self.verdicts < VERDICTS - 1
+        self.verdicts += self.pending - take
+        self.pending = self.feed.step(self.now, ready, room)
+        for stage in self.stages:
             stage.step()
-        now += 1
-    return feed.taken, shown
+        self.now += 1
+
+    def state(self) -> Hashable:
+        """All that the next cycles depend on."""
+        parts = (self.feed, *self.stages, self.head, self.sender)
+        return self.verdicts, self.pending, *self.tail, *(part.state() for part in parts)
 
 
 def timing(
@@ -226,10 +260,29 @@ def timing(
 ) -> tuple[int, int]:
     """(latency, interval) in cycles: from the last beat of a frame that comes alone to its result;
     between frames that come without a gap, the longest once the buffers are full."""
-    run = (feed, geometries, n_groups, head_stages, tail_cycles, result_beats)
-    taken, shown = _run(*run, 1)
-    latency = shown[0] - taken[-1]
-    taken, _ = _run(*run, _FRAMES)
-    starts = taken[:: feed.n_beats]
-    gaps = [b - a for a, b in itertools.pairwise(starts)]
-    return latency, max(gaps[_LEAST_FRAMES:])
+    machine = partial(
+        _Machine,
+        feed,
+        geometries,
+        n_groups,
+        head_stages=head_stages,
+        tail_cycles=tail_cycles,
+        result_beats=result_beats,
+    )
+    alone = machine(n_frames=1)
+    while not alone.shown:
+        alone.step()
+    many = machine(n_frames=None)
+    starts: list[int] = []
+    seen: dict[Hashable, int] = {}
+    while True:
+        n_before = len(many.taken)
+        many.step()
+        if len(many.taken) == n_before or n_before % feed.n_beats:
+            continue
+        starts.append(many.taken[-1])
+        state = many.state()
+        if state in seen:
+            gaps = (b - a for a, b in itertools.pairwise(starts[seen[state] :]))
+            return alone.shown[0] - alone.taken[-1], max(gaps)
+        seen[state] = len(starts) - 1

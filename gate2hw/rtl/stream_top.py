@@ -7,9 +7,10 @@ from typing import Any
 
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal
 
+from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Netlist
 from gate2hw.rtl.axis_ports import AxisPorts
-from gate2hw.rtl.core import Core, ScoreFormat
+from gate2hw.rtl.core import MAX_BITS, Core, ScoreFormat
 from gate2hw.rtl.layout import ResultLayout
 from gate2hw.rtl.linebuffer import Delay
 from gate2hw.rtl.options import RtlOptions
@@ -41,6 +42,7 @@ class StreamTop(AxisPorts):
         self.options = options
         self.feed = Feed.of(spec.input, options.bus_bytes, spec.lanes)
         self.result = ResultLayout.of(net, options)
+        self._check_widths()
         lanes = [geometry.out_lanes for _, geometry in stages_of(spec)][-1]
         self.layout = MapLayout(spec.map_shape, spec.channels, lanes)
         self.core = None if spec.tail is None else Core(spec.tail, options)
@@ -51,6 +53,19 @@ class StreamTop(AxisPorts):
         self.latency_cycles = self.plan.latency_cycles
         self.interval_cycles = self.plan.interval_cycles
         self.delays: list[Delay] = []
+
+    def _check_widths(self) -> None:
+        """InputError where the bits of a clock are more than a signal can have."""
+        for stage, geometry in stages_of(self.spec):
+            widths = [stage.n_channels * geometry.lanes, stage.n_outputs * geometry.out_lanes]
+            if isinstance(geometry, WindowGeometry):
+                assert isinstance(stage, WindowSpec)
+                widths.append(sum(line > 0 for _, line, _ in geometry.chains(stage)))
+            if max(widths) > MAX_BITS:
+                raise InputError(
+                    f"{stage.name} moves {max(widths):,} bits a clock, Amaranth handles "
+                    f"{MAX_BITS:,}; give fewer --positions-per-clock or make the layer narrower"
+                )
 
     @property
     def tail_cycles(self) -> int:
@@ -133,8 +148,8 @@ class StreamTop(AxisPorts):
         ]
 
     def memories(self) -> list[Delay]:
-        """The memories that the elaborated design instantiates."""
-        return sorted({delay for part in self._parts for delay in part.delays})
+        """The memories that the elaborated design instantiates, one entry an instance."""
+        return sorted(delay for part in self._parts for delay in part.delays)
 
     def _head(self, m: Module, verdicts: Verdicts, sender: Sender) -> Collector | MapSum:
         head: Collector | MapSum

@@ -41,7 +41,7 @@ class Top(AxisPorts):
     def elaborate(self, platform: object) -> Module:
         """Connect receiver, core and sender; Amaranth calls this."""
         m = Module()
-        m.submodules.receiver = receiver = Receiver(self.frame)
+        m.submodules.receiver = receiver = Receiver(self.frame, storage=self.options.storage)
         m.submodules.sender = sender = Sender(self.result)
         core = self.ports if self.core is None else self.core
         if self.core is not None:

@@ -66,7 +66,8 @@ class Window(StreamPorts, Elaboratable):
     def elaborate(self, platform: object) -> Module:
         """Build scan, lines, windows and gates; Amaranth calls this."""
         m = Module()
-        go, emit = Signal(), Signal()
+        go = Signal()
+        emit = Signal()
         take, starts, last_group = self._scan(m, go, emit)
         waits = take | starts
         m.d.comb += [
@@ -91,7 +92,8 @@ class Window(StreamPorts, Elaboratable):
         group = Signal(max(1, (geo.n_groups - 1).bit_length()), init=start_group)
         row_phase = self._phase(geo.first_row, geo.row_step, start_row, "row_phase")
         group_phase = self._phase(geo.first_group, geo.group_step, start_group, "group_phase")
-        at_end, at_bottom = Signal(), Signal()
+        at_end = Signal()
+        at_bottom = Signal()
         m.d.comb += [
             at_end.eq(equals(group, geo.n_groups - 1)),
             at_bottom.eq(equals(row, geo.n_rows - 1)),

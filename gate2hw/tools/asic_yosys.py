@@ -26,6 +26,8 @@ _MAP: Final = (
     # -p: inputs too, or the flip-flop behind a net that every block reads drives a thousand pins
     f"buffer,-p,-c,-N,{MOST_FANOUT};topo;upsize{{delay}};dnsize{{delay}};stime,-p"
 )
+_LENIENT: Final = "-ignore_miss_func -ignore_miss_dir -ignore_miss_data_latch -ignore_buses"
+"""A library's memories and pads are of no use to us, and no reason to refuse it."""
 _ROLES: Final = ("A", "B", "C", "X", "Y")
 
 
@@ -157,7 +159,7 @@ def map_to_cells(
     with scratch_dir(verilog_path.parent, "yosys") as work:
         names = _copies(sources, work)
         (work / "cells.lib").symlink_to(library.path.resolve())
-        lines = ["read_liberty -lib -ignore_miss_func cells.lib"]
+        lines = [f"read_liberty -lib {_LENIENT} cells.lib"]
         lines += [f"read_verilog {name}" for name in names]
         lines += [f"synth -top {plan.top} -noabc", *_mapping_lines(plan, library, work)]
         lines += ["splitnets", "opt_clean", "check -assert -mapped"]
@@ -267,7 +269,7 @@ def expand_cells(
         _copies([netlist], work)
         (work / "cells.lib").symlink_to(library.resolve())
         lines = [
-            "read_liberty -ignore_miss_func cells.lib",
+            f"read_liberty {_LENIENT} cells.lib",
             "read_verilog source_0.v",
             f"hierarchy -check -top {module}",
             "flatten",

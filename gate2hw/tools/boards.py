@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from gate2hw.errors import InputError, nearest
 from gate2hw.tools.resources import data_dir
+from gate2hw.tools.targets import load_target
 
 __all__ = ["Board", "Interface", "Light", "Pll", "boards", "load_board"]
 
@@ -25,6 +26,8 @@ _TEXTS = ("description", "target", "clock_pin", "pll", "program")
 _OPTIONAL_TEXTS = ("io_type", "tied_high")
 _KEYS = (*_TEXTS, *_OPTIONAL_TEXTS, "clock_mhz", "leds", *_LINES)
 _PIN = re.compile(r"[A-Z]{0,2}[0-9]{1,2}")
+_MOST_LEDS = 10
+"""Heartbeat, fault, and a class of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -104,22 +107,50 @@ def _from_table(name: str, table: dict[str, Any], path: Path) -> Board:
             raise InputError(f"{path}: {key} must be a string, not {table[key]!r}")
     if table["pll"] not in _PLLS:
         raise InputError(f"{path}: pll {table['pll']!r}; {nearest(table['pll'], _PLLS)}")
-    clock, baud = table["clock_mhz"], table["uart"].get("baud")
+    clock = table["clock_mhz"]
     if type(clock) not in (int, float) or not clock > 0:
         raise InputError(f"{path}: clock_mhz must be a positive number, not {clock!r}")
+    for kind in _LINES:
+        if not isinstance(table.get(kind, {}), dict):
+            raise InputError(f"{path}: [{kind}] must be a table of pins, not {table[kind]!r}")
+    baud = table["uart"].get("baud")
     if type(baud) is not int or baud <= 0:
         raise InputError(f"{path}: uart.baud must be a positive whole number, not {baud!r}")
+    leds = table["leds"]
+    if not (isinstance(leds, list) and all(isinstance(led, str) for led in leds)):
+        raise InputError(f"{path}: leds must be a list of pins, not {leds!r}")
+    if not 1 <= len(leds) <= _MOST_LEDS:
+        raise InputError(f"{path}: give 1 to {_MOST_LEDS} leds, not {len(leds)}")
+    _check_family(table, path)
     board = Board(
         name=name,
         **{key: table[key] for key in _TEXTS},
         **{key: table.get(key, "") for key in _OPTIONAL_TEXTS},
         clock_mhz=float(clock),
         baud=baud,
-        lights=tuple(Light(led.lstrip("!"), led.startswith("!")) for led in table["leds"]),
+        lights=tuple(Light(led.removeprefix("!"), led.startswith("!")) for led in leds),
         lines={kind: _line(kind, table[kind], path) for kind in _LINES if kind in table},
     )
     _check_pins(board, path)
     return board
+
+
+def _check_family(table: dict[str, Any], path: Path) -> None:
+    """PLL and kind of pins must be those of the target's family, and the program a command."""
+    is_ecp5 = load_target(table["target"]).family == "ecp5"
+    if (table["pll"] == "ecp5_pll") != is_ecp5:
+        raise InputError(f"{path}: {table['target']} has no {table['pll']}")
+    if bool(table.get("io_type")) != is_ecp5:
+        needs = "needs an" if is_ecp5 else "has no"
+        raise InputError(f"{path}: {table['target']} {needs} io_type (such as LVCMOS33, ECP5 only)")
+    try:
+        if "BITS" not in table["program"].format(bitstream="BITS"):
+            raise KeyError("bitstream")
+    except (KeyError, IndexError, ValueError) as error:
+        raise InputError(
+            f"{path}: program must be a command with {{bitstream}} in it and no other braces, "
+            f"not {table['program']!r}"
+        ) from error
 
 
 def _line(kind: str, table: dict[str, Any], path: Path) -> dict[str, str]:

@@ -97,8 +97,9 @@ def _read(
     """Write ``model.il``, ``model.aig`` and ``model.aim`` into `scratch`."""
     lines = read_sources(scratch, sources)
     lines += [f"hierarchy -check -top {top}", *(f"delete t:{module}" for module in free)]
-    # without roms: AIGER has no memories
-    lines += ["proc -norom", "flatten", "setattr -unset init w:dut.*"]
+    # without roms, line buffers as flip-flops: AIGER has no memories
+    lines += ["proc -norom", "flatten", "memory_collect", "memory_map"]
+    lines += ["setattr -unset init w:dut.*"]
     lines += [f"connect -set {wire} {other}" for wire, other in connect.items()]
     # inputs, unlike $anyseq cells, are replayed; a name may not be an input already
     lines += ["opt_clean", "setundef -undriven -expose"]

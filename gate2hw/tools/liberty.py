@@ -20,12 +20,16 @@ __all__ = ["Cell", "Energy", "FlipFlop", "Library", "Pin", "Table", "read_libert
 
 @dataclass(frozen=True)
 class Energy:
-    """An internal_power group: pJ of a rise and of a fall of its pin; None where not given."""
+    """An internal_power group: pJ of a rise and of a fall of its pin; None where not given.
+
+    Groups of several `supply` pins are parts of one energy, others are alternatives.
+    """
 
     related_pin: str | None
     when: str | None
     rise: Table | None
     fall: Table | None
+    supply: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,10 @@ class FlipFlop:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell; `leakage_mw` is None where the library gives none."""
+    """A cell; `leakage_mw` is None where the library gives none.
+
+    `is_latch`: it stores otherwise than as one flip-flop, or has buses; it is not used.
+    """
 
     name: str
     area: float
@@ -97,6 +104,19 @@ class Library:
     path: Path
     voltage_v: float
     cells: dict[str, Cell]
+
+    def flip_flops(self) -> list[Cell]:
+        """Those that can hold a bit: one clock, one data pin, perhaps an enable; no scan input."""
+        return [
+            cell
+            for cell in self.cells.values()
+            if cell.flip_flop is not None
+            and not cell.is_latch
+            and not cell.dont_use
+            and len(cell.flip_flop.clocked_on.pins()) == 1
+            and len(set(cell.flip_flop.next_state.pins()) - set(cell.flip_flop.states))
+            <= 1 + bool(set(cell.flip_flop.next_state.pins()) & set(cell.flip_flop.states))
+        ]
 
     def full_adder(self) -> tuple[Cell, dict[str, str]] | None:
         """The smallest cell that gives sum and carry of three inputs, and its pins by role.
@@ -145,13 +165,16 @@ def _energies(pin: Group, units: Units) -> tuple[Energy, ...]:
     # internal_power counts in voltage_unit^2 * capacitive_load_unit: pJ for volts and pF
     scale = units.voltage**2 * units.capacitance
     found = []
-    for group in pin.all("internal_power"):
+    groups = list(pin.all("internal_power"))
+    for group in _specific(groups, "related_pin", "related_pg_pin"):
         sides: dict[str, Table | None] = {"rise": None, "fall": None}
         for side in sides:
             for table in (*group.all(f"{side}_power"), *group.all("power")):
                 sides[side] = units.table(table, scale)
-        related, when = (group.values.get(key) for key in ("related_pin", "when"))
-        found.append(Energy(related, when, sides["rise"], sides["fall"]))
+        related, when, supply = (
+            group.values.get(key) for key in ("related_pin", "when", "related_pg_pin")
+        )
+        found.append(Energy(related, when, sides["rise"], sides["fall"], supply))
     return tuple(found)
 
 
@@ -166,15 +189,51 @@ def _transitions(pin: Group, units: Units) -> tuple[Table, ...]:
     )
 
 
+def _specific(groups: list[Group], *keys: str) -> list[Group]:
+    """`groups` without those that only stand for what others with a condition, alike in the
+    attributes `keys`, leave open."""
+
+    def place(group: Group) -> tuple[str | None, ...]:
+        return tuple(group.values.get(key) for key in keys)
+
+    conditional = {place(group) for group in groups if "when" in group.values}
+    return [g for g in groups if "when" in g.values or place(g) not in conditional]
+
+
+def _capacitance(pin: Group, units: Units, direction: str) -> float:
+    """pF: as given for both edges, else the mean of the edges, else the library's default."""
+    keys = ["rise_capacitance", "fall_capacitance"]
+    found = [pin.values[key] for key in ("capacitance",) if key in pin.values]
+    found = found or [pin.values[key] for key in keys if key in pin.values]
+    found = found or [units.defaults.get(f"default_{direction}_pin_cap", "0")]
+    values = [units.number(text, pin, "a capacitance") for text in found]
+    return sum(values) / len(values) * units.capacitance
+
+
+def _leakage(cell: Group, units: Units) -> float | None:
+    """mW: of the whole cell, else the mean over its states (added up over supply pins), else the
+    library's default; None where the library says nothing."""
+    text = cell.values.get("cell_leakage_power")
+    if text is not None:
+        return units.number(text, cell, "a leakage") * units.leakage
+    states: dict[str | None, list[float]] = {}
+    for group in _specific(list(cell.all("leakage_power")), "related_pg_pin"):
+        value = units.number(group.values.get("value"), group, "a leakage")
+        states.setdefault(group.values.get("related_pg_pin"), []).append(value)
+    if states:
+        return sum(sum(values) / len(values) for values in states.values()) * units.leakage
+    text = units.defaults.get("default_cell_leakage_power")
+    return None if text is None else units.number(text, cell, "a leakage") * units.leakage
+
+
 def _pin(group: Group, units: Units, where: str) -> Pin:
     name = group.args[0]
     direction = group.values.get("direction", "input")
     text = group.values.get("function")
-    capacitance = group.values.get("capacitance", "0")
     return Pin(
         name,
         direction,
-        units.number(capacitance, group, "a capacitance") * units.capacitance,
+        _capacitance(group, units, direction),
         None if text is None else parse_function(text, f"{where}, pin {name}"),
         group.values.get("clock", "").lower() == "true",
         "three_state" in group.values,
@@ -210,12 +269,12 @@ def _cell(group: Group, units: Units) -> Cell:
             one = Group(pin.name, (name,), pin.line, pin.values, pin.lists, pin.groups)
             pins[name] = _pin(one, units, where)
     ffs = [_flip_flop(ff, where) for ff in group.all("ff")]
-    leakage = group.values.get("cell_leakage_power")
-    stores = any(any(group.all(name)) for name in ("latch", "ff_bank", "latch_bank", "statetable"))
+    others = ("latch", "ff_bank", "latch_bank", "statetable", "memory", "bus", "bundle")
+    stores = any(any(group.all(name)) for name in others)
     return Cell(
         group.args[0],
         units.number(group.values.get("area", "0"), group, "an area"),
-        None if leakage is None else units.number(leakage, group, "a leakage") * units.leakage,
+        _leakage(group, units),
         pins,
         ffs[0] if ffs else None,
         stores or len(ffs) > 1,

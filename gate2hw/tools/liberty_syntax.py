@@ -13,8 +13,8 @@ from gate2hw.errors import InputError
 __all__ = ["Group", "read_groups"]
 
 _TOKEN: Final = re.compile(
-    r'(?P<space>[ \t\r\f]+|\\[ \t]*\r?\n|/\*.*?\*/|//[^\n]*)|(?P<line>\n)|"(?P<text>[^"]*)"'
-    r'|(?P<sign>[(){}:;,])|(?P<word>[^\s"(){}:;,\\]+)|(?P<bad>.)',
+    r"(?P<space>[ \t\r\f]+|\\[ \t]*\r?\n|/\*.*?\*/|//[^\n]*)|(?P<line>\n)"
+    r'|"(?P<text>(?:[^"\\]|\\.)*)"|(?P<sign>[(){}:;,])|(?P<word>[^\s"(){}:;,\\]+)|(?P<bad>.)',
     re.DOTALL,
 )
 _MOST_BYTES: Final = 500_000_000
@@ -50,7 +50,8 @@ class _Reader:
             if kind == "line":
                 self.tokens.append(("line", "\n", line))
             elif kind != "space":
-                self.tokens.append((kind, match[kind], line))
+                # a string goes on over a line's end behind a backslash
+                self.tokens.append((kind, re.sub(r"\\\r?\n", " ", match[kind]), line))
             line += match[0].count("\n")
         self.tokens.append(("end", "", line))
         self.at = 0
@@ -117,6 +118,10 @@ class _Reader:
         found: list[str] = []
         while True:
             kind, text, _ = self.next()
+            if (kind, text) == ("sign", ":") and found:
+                # a range of bits without quotes: A[3:0]
+                found[-1] += f":{self.next()[1]}"
+                continue
             if kind == "end" or (kind == "sign" and text in "{}:;("):
                 raise self.wrong(line, "a parenthesis is not closed")
             if (kind, text) == ("sign", ")"):
@@ -143,7 +148,10 @@ def read_groups(path: Path) -> Group:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path}: larger than {_MOST_BYTES:,} bytes, surely no Liberty file")
-        text = path.read_text(encoding="utf-8", errors="replace")
+        data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: the Liberty file cannot be read ({error.strerror})") from error
+    if data[:2] == b"\x1f\x8b":
+        raise InputError(f"{path}: is compressed; unpack it first: gunzip -k {path.name}")
+    text = data.decode("utf-8", errors="replace")
     return _Reader(text, path).library()

@@ -21,12 +21,21 @@ _CAPACITANCE: Final = {"ff": 1e-3, "pf": 1.0}
 _SECONDS: Final = {"fs": 1e-6, "ps": 1e-3, "ns": 1.0}
 _WATTS: Final = {"pw": 1e-9, "nw": 1e-6, "uw": 1e-3, "mw": 1.0}
 _LOADS: Final = ("total_output_net_capacitance", "equal_or_opposite_output_net_capacitance")
+_OTHER_LOADS: Final = (
+    *_LOADS,
+    "total_output2_net_capacitance",
+    "related_out_total_output_net_capacitance",
+)
+_POWER: Final = ("rise_power", "fall_power", "power")
 _SLEWS: Final = ("input_net_transition", "input_transition_time", "related_pin_transition")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Values over loads (pF) and input transitions (ns); an axis of one point is a constant."""
+    """Values over loads (pF) and input transitions (ns); an axis of one point is a constant.
+
+    Of a table with a load of another output, too, it holds the values at that load's first point.
+    """
 
     load_pf: Floats
     slew_ns: Floats
@@ -65,7 +74,8 @@ class Units:
     time: float
     leakage: float
     voltage: float
-    templates: dict[str, Group]
+    templates: dict[tuple[str, str], Group]
+    defaults: dict[str, str]
 
     def number(self, text: str | None, group: Group, what: str) -> float:
         try:
@@ -88,14 +98,17 @@ class Units:
         name = group.args[0] if group.args else "scalar"
         axes: dict[str, Floats] = {"load": np.zeros(1), "slew": np.zeros(1)}
         order: list[str] = []
-        template = self.templates.get(name)
+        kind = "power" if group.name in _POWER else "lu"
+        template = self.templates.get((kind, name)) or self.templates.get(("", name))
         if template is None and name != "scalar":
             raise InputError(f"{self.path}, line {group.line}: there is no table template {name}")
-        for number in (1, 2) if template is not None else ():
+        for number in (1, 2, 3) if template is not None else ():
             variable = template.values.get(f"variable_{number}") if template is not None else None
             if variable is None:
                 continue
             axis = "load" if variable in _LOADS else "slew" if variable in _SLEWS else None
+            if variable in _OTHER_LOADS and (axis is None or axis in order):
+                axis = "other"
             key = f"index_{number}"
             lists = group.lists.get(key) or (template.lists.get(key) if template else None)
             if axis is None or axis in order or not lists:
@@ -124,7 +137,9 @@ class Units:
                 f"{' x '.join(map(str, shape)) or '1'} points, or axes that do not rise"
             )
         values = flat.reshape(shape) * scale
-        if order == ["slew", "load"]:
+        if "other" in order:
+            values = np.take(values, 0, axis=order.index("other"))
+        if [axis for axis in order if axis != "other"] == ["slew", "load"]:
             values = values.T
         values = values.reshape(len(axes["load"]), len(axes["slew"]))
         return Table(axes["load"], axes["slew"], values)
@@ -135,7 +150,7 @@ class Units:
 
         def scale(key: str, words: tuple[str, ...], known: dict[str, float]) -> float:
             text = "".join(words).strip().lower()
-            match = re.fullmatch(r"([\d.]+)([a-z]+)", text)
+            match = re.fullmatch(r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)([a-z]+)", text)
             if match is None or match[2] not in known or not float(match[1]) > 0:
                 raise InputError(f"{path}: {key} is {text or 'missing'!r}, a unit is needed")
             return float(match[1]) * known[match[2]]
@@ -143,11 +158,10 @@ class Units:
         load = library.lists.get("capacitive_load_unit", [()])[0]
         leakage = library.values.get("leakage_power_unit", "1nw")
         voltage = library.values.get("voltage_unit", "1V")
-        templates = {
-            group.args[0]: group
-            for group in library.groups
-            if group.name.endswith("_template") and group.args
-        }
+        found = [g for g in library.groups if g.name.endswith("_template") and g.args]
+        templates = {("", group.args[0]): group for group in found}
+        # a name may be that of a template of delays and of another one of energies
+        templates |= {(group.name.partition("_")[0], group.args[0]): group for group in found}
         return Units(
             path,
             scale("capacitive_load_unit", load, _CAPACITANCE),
@@ -155,4 +169,5 @@ class Units:
             scale("leakage_power_unit", (leakage,), _WATTS),
             scale("voltage_unit", (voltage,), {"v": 1.0, "mv": 1e-3}),
             templates,
+            {key: text for key, text in library.values.items() if key.startswith("default_")},
         )

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gate2hw.errors import DoesNotFitError, InputError, ToolFailedError
 from gate2hw.tools import registry
 from gate2hw.tools.run import run_tool, scratch_dir
 from gate2hw.tools.targets import Family
 
-__all__ = ["PnrResult", "place_and_route"]
-
+__all__ = ["PnrResult", "phase_of", "place_and_route"]
 
 _SUFFIXES = {"ice40": ("asc", "bin"), "ecp5": ("config", "bit")}
 _CONSTRAINT_OPTIONS = {"ice40": "--pcf", "ecp5": "--lpf"}
@@ -27,6 +28,20 @@ _NO_ROOM = (
     r"|[Ff]ailed to (place|find a placement)|Unable to (find a )?place|too many|"
     r"Unable to find legal placement|failed to expand region"
 )
+
+_PHASES: Final = tuple(
+    (re.compile(pattern), text)
+    for pattern, text in (
+        (r"Info: Packing ", "packing"),
+        (r"Info: Creating initial .*placement", "placer"),
+        (r"Info: +at iteration #(\d+), type", "placer, iteration {}"),
+        (r"Info: +at iteration #(\d+): temp", "placer, refinement {}"),
+        (r"Info: Routing (\d+) arcs", "router, {} connections"),
+        (r"Info: +\d+ \|.*\| *(\d+)\| +[\d.]+ +[\d.]+\|", "router, {} connections left"),
+        (r"Info: +iter=(\d+) wires=\d+ overused=(\d+)", "router, iteration {}, {} wires shared"),
+    )
+)
+"""Lines of nextpnr's log (of both placers, and of its routers 1 and 2), and what they tell."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,14 @@ class PnrResult:
     raw: dict[str, Any]
 
 
+def phase_of(line: str) -> str | None:
+    """What nextpnr is at, where a line of its log tells."""
+    for pattern, text in _PHASES:
+        if match := pattern.match(line):
+            return text.format(*match.groups())
+    return None
+
+
 def place_and_route(
     *,
     family: Family,
@@ -58,12 +81,14 @@ def place_and_route(
     seed: int,
     timeout_s: float,
     constraint_path: Path | None = None,
+    on_phase: Callable[[str], None] | None = None,
 ) -> PnrResult:
     """Place and route the netlist at `json_path` for `clock_mhz` and write its bitstream.
 
     Pins are placed by nextpnr except those in `constraint_path` (PCF for ice40, LPF for ecp5).
     `out_dir` gets ``<design>.asc``/``.config``, the bitstream ``.bin``/``.bit``,
-    ``<design>_nextpnr.json`` and ``_nextpnr.log``. A missed clock is no error.
+    ``<design>_nextpnr.json`` and, while nextpnr runs, ``_nextpnr.log``; `on_phase` is told what it
+    is at. A missed clock is no error.
 
     Raises:
         InputError: a file is missing, or the clock is not above 0.
@@ -101,6 +126,7 @@ def place_and_route(
                 timeout_s=timeout_s,
                 expect=[text, report],
                 log_path=log_path,
+                on_line=None if on_phase is None else partial(_tell, on_phase),
             )
         except ToolFailedError as error:
             _raise_if_too_big(log_path, error)
@@ -121,6 +147,12 @@ def place_and_route(
     return _result(raw, clock_mhz, bitstream, run.time_s, program)
 
 
+def _tell(on_phase: Callable[[str], None], line: str) -> None:
+    phase = phase_of(line)
+    if phase is not None:
+        on_phase(phase)
+
+
 def _read_report(path: Path, program: str) -> dict[str, Any]:
     try:
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -139,9 +171,10 @@ def _result(
         raise ToolFailedError(
             f"{program} reports no clock: the design has no path between registers to time"
         )
-    fmax_mhz = min(float(clock["achieved"]) for clock in clocks.values())
+    # the number that is shown decides, and is never more than was reached
+    fmax_mhz = math.floor(min(float(clock["achieved"]) for clock in clocks.values()) * 1e3) / 1e3
     return PnrResult(
-        fmax_mhz=round(fmax_mhz, 3),
+        fmax_mhz=fmax_mhz,
         clock_mhz=clock_mhz,
         clock_met=fmax_mhz >= clock_mhz,
         utilisation={

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ _TAIL_LINES = 3
 _TAIL_CHARACTERS = 600
 _FIRST_POLL_S = 0.001
 _LAST_POLL_S = 0.05
+_CHUNK_BYTES = 1 << 16
 
 _live: dict[int, subprocess.Popen[bytes]] = {}
 _live_lock = threading.Lock()
@@ -68,6 +69,7 @@ def run_tool(
     stdin_text: str | None = None,
     expect: Sequence[str | Path] = (),
     log_path: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
 ) -> ToolRun:
     """Run `argv` in `cwd` and return what it printed, once it has ended well.
 
@@ -79,7 +81,8 @@ def run_tool(
         env: variables added to (or replacing those of) the environment.
         stdin_text: text for standard input; otherwise standard input is empty.
         expect: files that the program must write; older ones are removed before it starts.
-        log_path: where to keep the command, standard output and standard error.
+        log_path: where to keep the command and what it prints on both streams, as it prints it.
+        on_line: called with each line that it prints, soon after, without the line's end.
 
     Raises:
         ToolMissingError: the program cannot be started.
@@ -91,19 +94,23 @@ def run_tool(
     for path in outputs:
         path.unlink(missing_ok=True)
     start = time.monotonic()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        _open_log(log_path, words) as log,
+    ):
+        printed = _Printed((out, err), log, on_line)
         with _standard_input(stdin_text) as standard_input:
             process = _start(words, tool, cwd, env, standard_input, out, err)
         try:
-            in_time, memory_bytes = _wait(process, start + timeout_s)
+            in_time, memory_bytes = _wait(process, start + timeout_s, printed)
         finally:
             # Also on Ctrl-C; and nothing that the program left behind may go on.
             stopped = _end(process)
+        printed.follow()
         time_s = time.monotonic() - start
         returncode = process.returncode
         run = ToolRun(words, _text(out), _text(err), time_s, returncode, memory_bytes)
-    if log_path is not None:
-        _write_log(log_path, run)
     if stopped:
         raise ToolFailedError(f"{tool} was stopped before its end, as the whole run was")
     if not in_time:
@@ -216,7 +223,44 @@ def _peak_memory(pid: int) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bool, int | None]:
+class _Printed:
+    """What a running program has printed: copied into its log, and told line by line."""
+
+    def __init__(
+        self,
+        streams: Sequence[IO[bytes]],
+        log: IO[bytes] | None,
+        on_line: Callable[[str], None] | None,
+    ) -> None:
+        self.streams = streams
+        self.log = log
+        self.on_line = on_line
+        self.n_read = [0] * len(streams)
+        self.rest = [b""] * len(streams)
+
+    def follow(self) -> None:
+        """Take what came since the last call."""
+        if self.log is None and self.on_line is None:
+            return
+        for number, stream in enumerate(self.streams):
+            # the program writes at the file's own position, which pread leaves alone
+            while chunk := os.pread(stream.fileno(), _CHUNK_BYTES, self.n_read[number]):
+                self.n_read[number] += len(chunk)
+                if self.log is not None:
+                    self.log.write(chunk)
+                self._tell(number, chunk)
+
+    def _tell(self, number: int, chunk: bytes) -> None:
+        if self.on_line is None:
+            return
+        *lines, self.rest[number] = (self.rest[number] + chunk).split(b"\n")
+        for line in lines:
+            self.on_line(line.decode(errors="replace"))
+
+
+def _wait(
+    process: subprocess.Popen[bytes], deadline: float, printed: _Printed
+) -> tuple[bool, int | None]:
     """Wait until the process ends or the time is up; return (ended in time, peak memory)."""
     memory_bytes: int | None = None
     pause_s = _FIRST_POLL_S
@@ -225,6 +269,7 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bool, int 
         if left_s <= 0:
             return False, memory_bytes
         memory_bytes = _peak_memory(process.pid) or memory_bytes
+        printed.follow()
         time.sleep(min(pause_s, left_s))
         pause_s = min(2 * pause_s, _LAST_POLL_S)
     return True, memory_bytes
@@ -251,11 +296,16 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode(errors="replace")
 
 
-def _write_log(path: Path, run: ToolRun) -> None:
+@contextmanager
+def _open_log(path: Path | None, argv: Sequence[str]) -> Iterator[IO[bytes] | None]:
+    """The log under its own name, begun with the command: it is to be read while it grows."""
+    if path is None:
+        yield None
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(f"$ {shlex.join(run.argv)}\n{run.stdout}{run.stderr}")
-    os.replace(temporary, path)
+    with path.open("wb", buffering=0) as file:
+        file.write(f"$ {shlex.join(argv)}\n".encode())
+        yield file
 
 
 def _describe_exit(returncode: int) -> str:

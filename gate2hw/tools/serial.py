@@ -1,8 +1,9 @@
 """A serial port of a POSIX system, and the packets that a board answers on it.
 
 The protocol is that of rtl_templates/packet.v: a request ``A5 5A length payload CRC``, an answer
-``A5 5A status length payload CRC``, numbers little-endian, CRC-16/CCITT-FALSE. One request is
-under way at a time; a fault is answered once the line has been quiet.
+``A5 5A status length payload CRC``, numbers little-endian, CRC-16/CCITT-FALSE, which in a good
+answer goes on from the CRC of the request. One request is under way at a time; a fault is answered
+once the line has been quiet.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ STATUS: Final = {
     1: "the board expects packets of another length: it holds another model",
     2: "the packet arrived with a wrong CRC",
     3: "the packet arrived incomplete or with a framing error",
-    4: "the bytes came faster than the model took them",
+    4: "the bytes came faster than the model took them; build the board for a lower baud rate",
     5: "the model refused the frame",
 }
 MOST_PAYLOAD: Final = 65535
-_HEAD = 5
+_HEAD: Final = 5
+_CRC_START: Final = 0xFFFF
+_PAUSE_S: Final = 0.1
+"""Silence after which a board has given up a packet that broke off (it takes 50 ms for that)."""
 
 
 def bauds() -> dict[int, int]:
@@ -50,6 +54,7 @@ class SerialPort:
             InputError: it is no serial port, cannot be opened, or cannot do `baud`.
         """
         self.path = Path(path)
+        self.baud = baud
         known = bauds()
         if baud not in known:
             near = min(known, key=lambda rate: abs(rate - baud))
@@ -91,6 +96,10 @@ class SerialPort:
         """Close the port."""
         os.close(self._file)
 
+    def line_s(self, n_bytes: int) -> float:
+        """Seconds that `n_bytes` take on the line, 10 bits each."""
+        return 10 * n_bytes / self.baud
+
     def _gone(self, error: OSError) -> ToolFailedError:
         return ToolFailedError(f"{self.path} is gone: {error.strerror}; plug the board in again")
 
@@ -129,8 +138,9 @@ class SerialPort:
 class Line:
     """Asks a board over a `SerialPort`; `n_retries` counts the requests sent again.
 
-    `timeout_s` is how long the board may be silent. A request without a good answer is sent again
-    up to `retries` times, after a pause in which the board gives up what it had of the last.
+    `timeout_s` is how long the board may be silent once it has heard the request. A request without
+    a good answer is sent again up to `retries` times, after a pause in which the board gives up
+    what it had of the last.
     """
 
     def __init__(self, port: SerialPort, *, timeout_s: float, retries: int) -> None:
@@ -149,14 +159,16 @@ class Line:
         """
         if len(payload) > MOST_PAYLOAD:
             raise InputError(f"a packet holds up to {MOST_PAYLOAD} bytes, not {len(payload)}")
-        packet = self._packet(payload)
+        body = len(payload).to_bytes(2, "little") + payload
+        crc = binascii.crc_hqx(body, _CRC_START)
+        packet = MARK + body + crc.to_bytes(2, "little")
         fault: str | None = None
         for attempt in range(self.retries + 1):
             if attempt:
                 self.n_retries += 1
                 self._drain()
             self.port.write(packet, self.timeout_s)
-            heard = self._hear()
+            heard = self._hear(crc, self.port.line_s(len(packet)))
             if isinstance(heard, bytes):
                 return heard
             fault = heard or fault
@@ -166,46 +178,57 @@ class Line:
                 f"{self.port.path}: no answer ({tried}, {self.timeout_s:g} s each); check the port "
                 "and the baud rate, and that the bitstream is loaded"
             )
+        if fault == STATUS[1]:
+            raise InputError(f"{self.port.path}: {fault}; give the build that it was made from")
         raise ToolFailedError(f"{self.port.path}: {fault} ({tried})")
 
-    def _packet(self, payload: bytes) -> bytes:
-        body = len(payload).to_bytes(2, "little") + payload
-        return MARK + body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little")
-
     def _drain(self) -> None:
-        """Read until nothing has come for a quarter of the time."""
-        end = time.monotonic() + 4 * self.timeout_s
-        while self.port.read(self.timeout_s / 4) and time.monotonic() < end:
+        """Read until nothing has come for a while, or it seems to have no end."""
+        pause_s = max(self.timeout_s / 4, _PAUSE_S)
+        end = time.monotonic() + 4 * pause_s
+        while self.port.read(pause_s) and time.monotonic() < end:
             pass
 
-    def _hear(self) -> bytes | str | None:
+    def _hear(self, request_crc: int, sending_s: float) -> bytes | str | None:
         """The payload of the next good answer, the fault of a bad one, or None for silence."""
         heard = b""
+        n_heard = 0
         fault: str | None = None
-        end = time.monotonic() + self.timeout_s
+        # what was written may still be on its way to the board
+        end = time.monotonic() + sending_s + self.timeout_s
         while True:
             left_s = end - time.monotonic()
             more = self.port.read(left_s) if left_s > 0 else b""
             if not more:
-                return fault or ("an answer broke off" if MARK in heard else None)
+                return fault or self._unheard(heard, n_heard)
             heard += more
-            end = time.monotonic() + self.timeout_s
+            n_heard += len(more)
             while (at := heard.find(MARK)) >= 0 and len(heard) >= at + _HEAD:
-                length = int.from_bytes(heard[at + 3 : at + 5], "little")
-                stop = at + _HEAD + length
+                stop = at + _HEAD + int.from_bytes(heard[at + 3 : at + 5], "little")
                 if len(heard) < stop + 2:
                     break
                 body = heard[at + 2 : stop]
-                if binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little") != heard[stop : stop + 2]:
-                    fault = "an answer has a wrong CRC"
-                    heard = heard[at + 1 :]  # the mark may have been noise
-                    continue
-                return self._judged(body)
+                start = request_crc if body[0] == 0 else _CRC_START
+                if binascii.crc_hqx(body, start).to_bytes(2, "little") == heard[stop : stop + 2]:
+                    return self._judged(body)
+                fault = "an answer has a wrong CRC"
+                heard = heard[at + 1 :]  # the mark may have been noise
+            # only an answer that has begun may take longer: something else may never fall silent
+            if at < 0:
+                heard = heard[-1:]
+            elif n_heard < 2 * MOST_PAYLOAD:
+                end = max(end, time.monotonic() + self.timeout_s)
+
+    def _unheard(self, heard: bytes, n_heard: int) -> str | None:
+        """What is wrong with what came, if anything came."""
+        if MARK in heard:
+            return "an answer broke off"
+        if n_heard:
+            return f"{n_heard} bytes came, but no answer; check the port and the baud rate"
+        return None
 
     def _judged(self, body: bytes) -> bytes | str:
         status, payload = body[0], body[3:]
         if status == 0:
             return payload
-        if status == 1:
-            raise InputError(f"{self.port.path}: {STATUS[1]}; give the build that it was made from")
         return STATUS.get(status, f"the board answered with the unknown status {status}")

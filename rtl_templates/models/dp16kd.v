@@ -9,6 +9,85 @@
 // Where both ports touch a word in one instant, reads see the old one; of two writes B's stays.
 `timescale 1ps / 1ps
 
+// One port: which bits of a line of memory, 36 bits, it writes, and what it gives.
+module gate2hw_dp16kd_port #(
+    parameter WIDTH = 18,
+    parameter WRITEMODE = "NORMAL",
+    parameter REGMODE = "NOREG",
+    parameter RESETMODE = "SYNC"
+) (
+    input  wire        clk,
+    input  wire        on,
+    input  wire        we,
+    input  wire        oce,
+    input  wire        rst,
+    input  wire [4:0]  at,     // the address within the line, and byte enables
+    input  wire [35:0] value,
+    input  wire [35:0] line,   // what the memory holds
+    output wire        write,
+    output wire [35:0] mask,   // the bits of the line that `data` replaces
+    output wire [35:0] data,
+    output wire [35:0] give
+);
+
+    localparam [35:0] ALL = {36{1'b1}} >> (36 - WIDTH);
+
+    reg [35:0] latch;  // what the array gave
+    reg [35:0] out;    // behind the output register
+    reg [5:0] first;   // the lowest bit of the word in the line
+    reg [35:0] enabled;
+
+    wire active = on && !(RESETMODE == "SYNC" && rst);
+    wire [35:0] word = (line >> first) & ALL;
+
+    assign write = active && we;
+    assign mask = enabled << first;
+    assign data = value << first;
+    assign give = REGMODE == "OUTREG" ? out : latch;
+
+    initial begin
+        latch = 36'd0;
+        out = 36'd0;
+    end
+
+    always @* begin
+        enabled = ALL;
+        case (WIDTH)
+            1: first = 9 * at[4:3] + at[2:0];
+            2: first = 9 * at[4:3] + 2 * at[2:1];
+            4: first = 9 * at[4:3] + 4 * at[2];
+            9: first = 9 * at[4:3];
+            18: begin
+                first = 18 * at[4];
+                enabled = {{9{at[1]}}, {9{at[0]}}};
+            end
+            default: begin
+                first = 0;
+                enabled = {{9{at[3]}}, {9{at[2]}}, {9{at[1]}}, {9{at[0]}}};
+            end
+        endcase
+    end
+
+    always @(posedge clk) begin
+        if (active) begin
+            if (!we || WRITEMODE == "READBEFOREWRITE") latch <= word;
+            else if (WRITEMODE == "WRITETHROUGH") latch <= (value & enabled) | (word & ~enabled);
+        end
+        if (oce) out <= latch;
+        if (rst) begin
+            latch <= 36'd0;
+            out <= 36'd0;
+        end
+    end
+
+    always @(posedge rst)
+        if (RESETMODE == "ASYNC") begin
+            latch <= 36'd0;
+            out <= 36'd0;
+        end
+
+endmodule
+
 module DP16KD (
     input  wire DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6,
                 DIA5, DIA4, DIA3, DIA2, DIA1, DIA0,
@@ -121,11 +200,9 @@ module DP16KD (
         INITVAL_00
     };
 
-    localparam BYTES = 2048;
+    localparam LINES = 512;
 
-    reg [8:0] mem [0:BYTES-1];
-    reg [35:0] latch_a, latch_b;  // what the array gave
-    reg [35:0] out_a, out_b;      // behind the output register
+    reg [35:0] mem [0:LINES-1];
 
     wire [17:0] di_a =
         {DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5,
@@ -134,7 +211,6 @@ module DP16KD (
         {ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1,
         ADA0};
     wire clk_a = CLKA ^ (CLKAMUX == "INV");
-    wire on_a = CEA && {CSA2, CSA1, CSA0} == 3'b000 && CSDECODE_A == "0b000";
     wire [17:0] di_b =
         {DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9, DIB8, DIB7, DIB6, DIB5,
         DIB4, DIB3, DIB2, DIB1, DIB0};
@@ -142,125 +218,66 @@ module DP16KD (
         {ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5, ADB4, ADB3, ADB2, ADB1,
         ADB0};
     wire clk_b = CLKB ^ (CLKBMUX == "INV");
-    wire on_b = CEB && {CSB2, CSB1, CSB0} == 3'b000 && CSDECODE_B == "0b000";
-    wire [35:0] write_a = DATA_WIDTH_A == 36 ? {di_b, di_a} : {18'd0, di_a};
-    wire [35:0] write_b = {18'd0, di_b};
+    wire write_a, write_b;
+    wire [35:0] mask_a, data_a, give_a, mask_b, data_b, give_b;
 
     integer i;
     initial
-        for (i = 0; i < BYTES; i = i + 1)
-            mem[i] = INITIAL[20 * (i / 2) + 9 * (i % 2) +: 9];
-    initial begin
-        latch_a = 36'd0;
-        latch_b = 36'd0;
-        out_a = 36'd0;
-        out_b = 36'd0;
-    end
+        for (i = 0; i < LINES; i = i + 1)
+            mem[i] = {INITIAL[40 * i + 20 +: 18], INITIAL[40 * i +: 18]};
 
-    // the word of `width` bits at an address
-    function [35:0] word;
-        input integer width;
-        input [13:0] at;
-        case (width)
-            1: word = {35'd0, mem[at[13:3]][at[2:0]]};
-            2: word = {34'd0, mem[at[13:3]][{at[2:1], 1'b0} +: 2]};
-            4: word = {32'd0, mem[at[13:3]][{at[2], 2'b00} +: 4]};
-            9: word = {27'd0, mem[at[13:3]]};
-            18: word = {18'd0, mem[{at[13:4], 1'b1}], mem[{at[13:4], 1'b0}]};
-            default: word = {
-                mem[{at[13:5], 2'd3}], mem[{at[13:5], 2'd2}],
-                mem[{at[13:5], 2'd1}], mem[{at[13:5], 2'd0}]
-            };
-        endcase
-    endfunction
-
-    // the word with the bytes that are enabled replaced
-    function [35:0] merged;
-        input integer width;
-        input [13:0] at;
-        input [35:0] value;
-        input [35:0] old;
-        begin
-            merged = value;
-            if (width >= 18) begin
-                if (!at[0]) merged[8:0] = old[8:0];
-                if (!at[1]) merged[17:9] = old[17:9];
-            end
-            if (width == 36) begin
-                if (!at[2]) merged[26:18] = old[26:18];
-                if (!at[3]) merged[35:27] = old[35:27];
-            end
-        end
-    endfunction
-
+    // bit by bit: the other port may write the rest of the line in the same instant
     task store;
-        input integer width;
-        input [13:0] at;
-        input [35:0] value;
-        case (width)
-            1: mem[at[13:3]][at[2:0]] <= value[0];
-            2: mem[at[13:3]][{at[2:1], 1'b0} +: 2] <= value[1:0];
-            4: mem[at[13:3]][{at[2], 2'b00} +: 4] <= value[3:0];
-            9: mem[at[13:3]] <= value[8:0];
-            18: begin
-                if (at[0]) mem[{at[13:4], 1'b0}] <= value[8:0];
-                if (at[1]) mem[{at[13:4], 1'b1}] <= value[17:9];
-            end
-            default: begin
-                if (at[0]) mem[{at[13:5], 2'd0}] <= value[8:0];
-                if (at[1]) mem[{at[13:5], 2'd1}] <= value[17:9];
-                if (at[2]) mem[{at[13:5], 2'd2}] <= value[26:18];
-                if (at[3]) mem[{at[13:5], 2'd3}] <= value[35:27];
-            end
-        endcase
+        input [8:0] line;
+        input [35:0] mask;
+        input [35:0] data;
+        integer k;
+        for (k = 0; k < 36; k = k + 1)
+            if (mask[k]) mem[line][k] <= data[k];
     endtask
 
-    always @(posedge clk_a) begin
-        if (on_a && !(RESETMODE == "SYNC" && RSTA)) begin
-            if (WEA) store(DATA_WIDTH_A, ad_a, write_a);
-            if (!WEA || WRITEMODE_A == "READBEFOREWRITE")
-                latch_a <= word(DATA_WIDTH_A, ad_a);
-            else if (WRITEMODE_A == "WRITETHROUGH")
-                latch_a <= merged(
-                    DATA_WIDTH_A, ad_a, write_a, word(DATA_WIDTH_A, ad_a)
-                );
-        end
-        if (OCEA) out_a <= latch_a;
-        if (RSTA) begin
-            latch_a <= 36'd0;
-            out_a <= 36'd0;
-        end
-    end
-    always @(posedge RSTA)
-        if (RESETMODE == "ASYNC") begin
-            latch_a <= 36'd0;
-            out_a <= 36'd0;
-        end
+    always @(posedge clk_a) if (write_a) store(ad_a[13:5], mask_a, data_a);
+    always @(posedge clk_b) if (write_b) store(ad_b[13:5], mask_b, data_b);
 
-    always @(posedge clk_b) begin
-        if (on_b && !(RESETMODE == "SYNC" && RSTB)) begin
-            if (WEB) store(DATA_WIDTH_B, ad_b, write_b);
-            if (!WEB || WRITEMODE_B == "READBEFOREWRITE")
-                latch_b <= word(DATA_WIDTH_B, ad_b);
-            else if (WRITEMODE_B == "WRITETHROUGH")
-                latch_b <= merged(
-                    DATA_WIDTH_B, ad_b, write_b, word(DATA_WIDTH_B, ad_b)
-                );
-        end
-        if (OCEB) out_b <= latch_b;
-        if (RSTB) begin
-            latch_b <= 36'd0;
-            out_b <= 36'd0;
-        end
-    end
-    always @(posedge RSTB)
-        if (RESETMODE == "ASYNC") begin
-            latch_b <= 36'd0;
-            out_b <= 36'd0;
-        end
+    gate2hw_dp16kd_port #(
+        .WIDTH(DATA_WIDTH_A),
+        .WRITEMODE(WRITEMODE_A),
+        .REGMODE(REGMODE_A),
+        .RESETMODE(RESETMODE)
+    ) port_a (
+        .clk(clk_a),
+        .on(CEA && {CSA2, CSA1, CSA0} == 3'b000 && CSDECODE_A == "0b000"),
+        .we(WEA),
+        .oce(OCEA),
+        .rst(RSTA),
+        .at(ad_a[4:0]),
+        .value(DATA_WIDTH_A == 36 ? {di_b, di_a} : {18'd0, di_a}),
+        .line(mem[ad_a[13:5]]),
+        .write(write_a),
+        .mask(mask_a),
+        .data(data_a),
+        .give(give_a)
+    );
 
-    wire [35:0] give_a = REGMODE_A == "OUTREG" ? out_a : latch_a;
-    wire [35:0] give_b = REGMODE_B == "OUTREG" ? out_b : latch_b;
+    gate2hw_dp16kd_port #(
+        .WIDTH(DATA_WIDTH_B),
+        .WRITEMODE(WRITEMODE_B),
+        .REGMODE(REGMODE_B),
+        .RESETMODE(RESETMODE)
+    ) port_b (
+        .clk(clk_b),
+        .on(CEB && {CSB2, CSB1, CSB0} == 3'b000 && CSDECODE_B == "0b000"),
+        .we(WEB),
+        .oce(OCEB),
+        .rst(RSTB),
+        .at(ad_b[4:0]),
+        .value({18'd0, di_b}),
+        .line(mem[ad_b[13:5]]),
+        .write(write_b),
+        .mask(mask_b),
+        .data(data_b),
+        .give(give_b)
+    );
 
     assign {DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5,
                 DOA4, DOA3, DOA2, DOA1, DOA0} =

@@ -6,65 +6,6 @@
 // that this model has not got. Delays, DYNAMICDELAY and the shift register are not modelled.
 `timescale 1ps / 1ps
 
-module gate2hw_pll40_model #(
-    parameter FEEDBACK_PATH = "SIMPLE",
-    parameter PLLOUT_SELECT = "GENCLK",
-    parameter DIVR = 4'd0,
-    parameter DIVF = 7'd0,
-    parameter DIVQ = 3'd0
-) (
-    input  wire ref_clk,
-    input  wire resetb,
-    input  wire bypass,
-    output wire out,
-    output reg  lock
-);
-
-    localparam LOCK_CYCLES = 32;
-    localparam real RATIO = (DIVF + 1.0) / ((DIVR + 1.0) * (1 << DIVQ));
-
-    real last;
-    real period;
-    real detector_mhz;
-    real oscillator_mhz;
-    integer cycles;
-    reg oscillator;
-    reg in_range;
-
-    initial begin
-        last = 0.0;
-        period = 0.0;
-        cycles = 0;
-        oscillator = 1'b0;
-        lock = 1'b0;
-        in_range = 1'b0;
-    end
-
-    assign out = bypass ? ref_clk : oscillator;
-
-    always @(posedge ref_clk) begin
-        if (last > 0.0) period = $realtime - last;
-        last = $realtime;
-        cycles = resetb === 1'b1 ? cycles + 1 : 0;
-        if (period > 0.0) begin
-            detector_mhz = 1.0e6 / period / (DIVR + 1.0);
-            oscillator_mhz = detector_mhz * (DIVF + 1.0);
-            in_range = detector_mhz > 9.99 && detector_mhz < 133.01 && oscillator_mhz > 532.9
-                && oscillator_mhz < 1066.1 && DIVQ > 0 && DIVQ < 7
-                && FEEDBACK_PATH == "SIMPLE" && PLLOUT_SELECT == "GENCLK";
-        end
-        lock <= cycles > LOCK_CYCLES && in_range;
-    end
-
-    always
-        if (period > 0.0 && cycles > 0) begin
-            #(period / RATIO / 2.0 * (lock ? 1.0 : 1.37)) oscillator = !oscillator;
-        end else begin
-            @(posedge ref_clk) oscillator = 1'b0;
-        end
-
-endmodule
-
 module SB_PLL40_CORE #(
     parameter FEEDBACK_PATH = "SIMPLE",
     parameter DELAY_ADJUSTMENT_MODE_FEEDBACK = "FIXED",
@@ -86,7 +27,7 @@ module SB_PLL40_CORE #(
     output wire       PLLOUTGLOBAL,
     input  wire       EXTFEEDBACK,
     input  wire [7:0] DYNAMICDELAY,
-    output wire       LOCK,
+    output reg        LOCK,
     input  wire       BYPASS,
     input  wire       RESETB,
     input  wire       LATCHINPUTVALUE,
@@ -95,22 +36,50 @@ module SB_PLL40_CORE #(
     input  wire       SCLK
 );
 
-    gate2hw_pll40_model #(
-        .FEEDBACK_PATH(FEEDBACK_PATH),
-        .PLLOUT_SELECT(PLLOUT_SELECT),
-        .DIVR(DIVR),
-        .DIVF(DIVF),
-        .DIVQ(DIVQ)
-    ) pll (
-        .ref_clk(REFERENCECLK),
-        .resetb(RESETB),
-        .bypass(BYPASS),
-        .out(PLLOUTGLOBAL),
-        .lock(LOCK)
-    );
+    localparam LOCK_CYCLES = 32;
+    localparam real RATIO = (DIVF + 1.0) / ((DIVR + 1.0) * (1 << DIVQ));
 
+    real last;
+    real period;
+    real detector_mhz;
+    real oscillator_mhz;
+    integer cycles;
+    reg oscillator;
+    reg in_range;
+
+    initial begin
+        last = 0.0;
+        period = 0.0;
+        cycles = 0;
+        oscillator = 1'b0;
+        LOCK = 1'b0;
+        in_range = 1'b0;
+    end
+
+    assign PLLOUTGLOBAL = BYPASS ? REFERENCECLK : oscillator;
     assign PLLOUTCORE = PLLOUTGLOBAL;
     assign SDO = 1'b0;
+
+    always @(posedge REFERENCECLK) begin
+        if (last > 0.0) period = $realtime - last;
+        last = $realtime;
+        cycles = RESETB === 1'b1 ? cycles + 1 : 0;
+        if (period > 0.0) begin
+            detector_mhz = 1.0e6 / period / (DIVR + 1.0);
+            oscillator_mhz = detector_mhz * (DIVF + 1.0);
+            in_range = detector_mhz > 9.99 && detector_mhz < 133.01 && oscillator_mhz > 532.9
+                && oscillator_mhz < 1066.1 && DIVQ > 0 && DIVQ < 7
+                && FEEDBACK_PATH == "SIMPLE" && PLLOUT_SELECT == "GENCLK";
+        end
+        LOCK <= cycles > LOCK_CYCLES && in_range;
+    end
+
+    always
+        if (period > 0.0 && cycles > 0) begin
+            #(period / RATIO / 2.0 * (LOCK ? 1.0 : 1.37)) oscillator = !oscillator;
+        end else begin
+            @(posedge REFERENCECLK) oscillator = 1'b0;
+        end
 
 endmodule
 
@@ -144,21 +113,25 @@ module SB_PLL40_PAD #(
     input  wire       SCLK
 );
 
-    gate2hw_pll40_model #(
+    SB_PLL40_CORE #(
         .FEEDBACK_PATH(FEEDBACK_PATH),
         .PLLOUT_SELECT(PLLOUT_SELECT),
         .DIVR(DIVR),
         .DIVF(DIVF),
         .DIVQ(DIVQ)
     ) pll (
-        .ref_clk(PACKAGEPIN),
-        .resetb(RESETB),
-        .bypass(BYPASS),
-        .out(PLLOUTGLOBAL),
-        .lock(LOCK)
+        .REFERENCECLK(PACKAGEPIN),
+        .PLLOUTCORE(PLLOUTCORE),
+        .PLLOUTGLOBAL(PLLOUTGLOBAL),
+        .EXTFEEDBACK(EXTFEEDBACK),
+        .DYNAMICDELAY(DYNAMICDELAY),
+        .LOCK(LOCK),
+        .BYPASS(BYPASS),
+        .RESETB(RESETB),
+        .LATCHINPUTVALUE(LATCHINPUTVALUE),
+        .SDO(SDO),
+        .SDI(SDI),
+        .SCLK(SCLK)
     );
-
-    assign PLLOUTCORE = PLLOUTGLOBAL;
-    assign SDO = 1'b0;
 
 endmodule

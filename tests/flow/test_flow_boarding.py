@@ -11,8 +11,9 @@ import pytest
 
 import gate2hw.flow
 from gate2hw.cli import main
-from gate2hw.errors import CheckFailedError, InputError, ToolFailedError
+from gate2hw.errors import CheckFailedError, DoesNotFitError, InputError, ToolFailedError
 from gate2hw.flow.build import BuildFolder
+from gate2hw.flow.reporting import report
 from gate2hw.flow.tops import boarding
 from gate2hw.flow.tops.boarding import board, identity, wiring_of, write_board
 from gate2hw.flow.tops.boardsim import simulate_board
@@ -34,15 +35,26 @@ def test_the_boards_clock_needs_no_pll_and_another_one_does(manifest):
     assert "no_pll" in plain.words
     assert plain.parameters["CLOCKS_PER_BIT"] == "104"
     assert plain.parameters["GAP_CLOCKS"] == "600000"
+    # a gap is never shorter than what a byte's own stop bit may look like
+    slow = wiring_of(manifest, load_board("icebreaker"), baud=20).parameters
+    assert (slow["CLOCKS_PER_BIT"], slow["GAP_CLOCKS"]) == ("600000", "1200000")
+    assert wiring_of(manifest, load_board("icebreaker"), gap_ms=0).parameters["GAP_CLOCKS"] == "208"
     fast = wiring_of(manifest, load_board("icebreaker"), clock_mhz=30.0)
-    assert {"ice40_pll", "pll40_pad"} < fast.words
+    assert {"ice40_pll", "pll40_pad"} < set(fast.words)
     assert fast.clock_mhz == pytest.approx(30.0)
     assert fast.parameters["PLL_DIVF"] == "7'd79"
     assert fast.parameters["CLOCKS_PER_BIT"] == "260"
     ecp5 = wiring_of(manifest, load_board("ulx3s-85f"), clock_mhz=60.0)
-    assert {"ecp5_pll", "tied_high"} < ecp5.words
+    assert {"ecp5_pll", "tied_high"} < set(ecp5.words)
     names = ("PLL_CLKI_DIV", "PLL_CLKFB_DIV", "PLL_CLKOP_DIV")
     assert [ecp5.parameters[name] for name in names] == ["5", "12", "10"]
+
+
+def test_the_key_of_a_board_does_not_depend_on_the_process(manifest):
+    """Sets of texts are listed in another order in each process: the step would never be done."""
+    wiring = wiring_of(manifest, load_board("ulx3s-85f"), clock_mhz=60.0)
+    assert wiring.words == ("ecp5_pll", "tied_high", "uart")
+    assert not any(isinstance(value, set | frozenset) for value in vars(wiring).values())
 
 
 def test_the_model_tells_its_digest(manifest):
@@ -57,6 +69,8 @@ def test_the_model_tells_its_digest(manifest):
     [
         ({"baud": 4_000_000}, "too fast for 12 MHz; at most 3000000"),
         ({"baud": 2_600_000}, "too far from a whole number; 2400000 would fit"),
+        ({"baud": 1_522_843}, "is 7.88 clocks of 12 MHz a bit, .* 1500000 would fit"),
+        ({"baud": 0}, "a baud rate must be above 0, not 0"),
         ({"interface": "i2c"}, "no interface 'i2c'"),
         ({"interface": "spi", "baud": 9600}, "SPI has no baud rate"),
         ({"clock_mhz": 500.0}, "outside the PLL's 16 to 275 MHz"),
@@ -94,13 +108,17 @@ def test_every_port_of_every_board_has_its_pin(manifest, tmp_path, found, interf
     target = load_target(found.target)
     lines = boarding._constraints(tmp_path, wiring, target).read_text().splitlines()
     if target.family == "ice40":
-        placed = {line.split()[1]: line.split()[2] for line in lines if line.startswith("set_io")}
+        placed = {line.split()[-2]: line.split()[-1] for line in lines if "set_io" in line}
+        pulled = {line.split()[-2] for line in lines if "-pullup yes" in line}
         assert lines[-1] == f"set_frequency clk_in {found.clock_mhz:g}"
     else:
         placed = dict(re.findall(r'LOCATE COMP "(.+?)" SITE "(.+?)";', "\n".join(lines)))
-        kinds = dict(re.findall(r'IOBUF PORT "(.+?)" IO_TYPE=(.+?);', "\n".join(lines)))
+        kinds = dict(re.findall(r'IOBUF PORT "(.+?)" IO_TYPE=(\w+).*;', "\n".join(lines)))
         assert kinds == dict.fromkeys(placed, "LVCMOS33")
+        pulled = set(re.findall(r'PORT "(\w+)" .* PULLMODE=UP;', "\n".join(lines)))
         assert lines[-1] == f'FREQUENCY PORT "clk_in" {found.clock_mhz:g} MHZ;'
+    # the lines of a host that is not there must not look like one
+    assert pulled == {"uart": {"uart_rx"}, "spi": {"spi_cs_n"}}[interface]
     assert placed == found.pins(interface)
     assert set(placed) == ports
 
@@ -183,17 +201,90 @@ def test_the_command_tells_what_came_of_it(monkeypatch, capsys, changes, code, s
         assert "noise left out: a gap of 600000 clocks" in told.out
 
 
+def test_what_no_longer_fits_leaves_nothing_of_what_did(build, monkeypatch):
+    """A bitstream and a results.json that say "fits" must not outlive the design."""
+    out = boarding.board_dir(BuildFolder(build), "icebreaker")
+    (out / "rtl").mkdir(parents=True)
+    for name in ("tiny_board.bin", "results.json", "tiny_board_synth.v", "rtl/tiny_top.v"):
+        (out / name).write_text("stale")
+
+    def synthesise(*_: object, **__: object) -> None:
+        raise DoesNotFitError("needs 9 LUTs, there are 8")
+
+    monkeypatch.setattr(boarding.yosys, "synthesise", synthesise)
+    result = board(build, "icebreaker")
+    assert (result["fits"], result["reason"]) == (False, "needs 9 LUTs, there are 8")
+    left = {path.name for path in out.glob("*") if path.is_file()}
+    assert not left & {"tiny_board.bin", "results.json", "tiny_board_synth.v"}
+    assert (out / "rtl" / "tiny_top.v").read_text() != "stale"
+    told = report(build)["report"]["boards"]["icebreaker"]
+    assert told == {"fits": False, "reason": "needs 9 LUTs, there are 8"}
+
+
+def test_the_command_that_loads_a_bitstream_bears_blanks_in_its_path():
+    found = load_board("icebreaker")
+    assert boarding._program(found, Path("my nets/x.bin")) == "iceprog 'my nets/x.bin'"
+
+
+def test_the_report_lists_boards_and_what_was_simulated_of_them(build):
+    folder = BuildFolder(build)
+    name = "icebreaker"
+    bitstream = build / "x.bin"
+    bitstream.write_text("bits")
+    made = {
+        "fits": True,
+        "target": "ice40-up5k",
+        "interface": "uart",
+        "baud": 9600,
+        "clock_mhz": 30.0,
+        "pll": True,
+        "fmax_mhz": 31.3,
+        "clock_met": True,
+        "luts": 2976,
+        "ffs": 1477,
+        "utilisation": {"SB_IO": {"used": 10, "available": 96}},
+        "bitstream": "x.bin",
+        "asked": {"clock_mhz": 30.0, "baud": None, "seed": 1_000_000},
+    }
+    folder.put(f"board.{name}", "key", [bitstream], made, 0.0)
+
+    def told() -> dict:
+        content = report(build)["report"]
+        commands = [c for c in content["build"]["commands"] if c.startswith("gate2hw board ")]
+        return {**content["boards"][name], "command": commands[0]}
+
+    first = told()
+    assert first["simulations"] is None
+    assert first["simulations_reason"].endswith("--board icebreaker --simulate")
+    assert first["command"].endswith(
+        "--board icebreaker --interface uart --clock-mhz 30 --seed 1000000"
+    )
+    run = {"stage": "rtl", "simulator": "icarus", "n_packets": 9, "mismatches": 0, "skipped": {}}
+    folder.put(f"simulate.{name}", "k", [], {"board": "key", "simulations": [run]}, 0.0)
+    assert told()["simulations"] == [run]
+    assert told()["command"].endswith(" --simulate")
+    failed = {"board": "key", "simulations": [run], "failed": "netlist: 3 of 9 answers differ"}
+    folder.put(f"simulate.{name}", "k", [], failed, 0.0)
+    assert told()["simulations"]["message"] == "netlist: 3 of 9 answers differ"
+    # a simulation of what was there before says nothing
+    folder.put(f"board.{name}", "another key", [bitstream], made, 0.0)
+    assert told()["simulations"] is None
+    bitstream.write_text("others")
+    assert told()["reason"].startswith("stale: files have changed since; run gate2hw board")
+
+
 @pytest.mark.parametrize(
     ("name", "simulator", "options"),
     [
         ("icebreaker", "verilator", {"baud": 3_000_000}),
         ("ice40-hx8k-breakout", "icarus", {"clock_mhz": 24.0, "baud": 6_000_000}),
+        ("icebreaker", "verilator", {"interface": "spi"}),
     ],
 )
 @pytest.mark.slow
 @pytest.mark.full
 def test_a_board_from_compile_to_simulated_netlist(build, name, simulator, options):
-    """Without and with a PLL: the Verilog and the netlist answer from the pins."""
+    """Without and with a PLL, by UART and SPI: Verilog and netlist answer from the pins."""
     reason = simulators.available(simulator)
     if reason is not None:
         pytest.skip(reason)
@@ -202,7 +293,8 @@ def test_a_board_from_compile_to_simulated_netlist(build, name, simulator, optio
     assert result["clock_met"]
     assert result["fmax_mhz"] > result["clock_mhz"]
     assert ("ICESTORM_PLL" in result["utilisation"]) == ("clock_mhz" in options)
-    assert result["utilisation"]["SB_IO"]["used"] == len(load_board(name).pins("uart"))
+    line = options.get("interface", "uart")
+    assert result["utilisation"]["SB_IO"]["used"] == len(load_board(name).pins(line))
     bitstream = build / result["bitstream"]
     assert bitstream.stat().st_size > 100_000
     stamp = bitstream.stat().st_mtime_ns
@@ -215,6 +307,8 @@ def test_a_board_from_compile_to_simulated_netlist(build, name, simulator, optio
         ("netlist", simulator),
     ]
     assert all(run["n_packets"] > 8 and run["mismatches"] == 0 for run in done)
+    assert all(run["skipped"] == {} for run in done)
+    assert report(build)["report"]["boards"][name]["simulations"] == done
     netlist = build / f"board-{name}" / "tiny_board_synth.v"
     text = netlist.read_text()
     netlist.write_text(text.replace("SB_LUT4 #(", "SB_LUT4 #( ", 1))
@@ -233,6 +327,7 @@ def test_a_wrong_netlist_does_not_pass(build, monkeypatch):
     facts = boarding.facts_of(wiring, manifest, {})
     facts |= {"fits": True, "around": [str(p.relative_to(build)) for p in around]}
     (out / "results.json").write_text(json.dumps(facts))
+    (out / "tiny_board_synth.v").write_text("")
     manifest.save(out / "rtl" / "manifest.json")
     folder.put(f"board.{name}", "key", around, facts, 0.0)
     seen = []
@@ -254,5 +349,14 @@ def test_a_wrong_netlist_does_not_pass(build, monkeypatch):
     monkeypatch.setattr("gate2hw.flow.tops.boardsim.run_bench", bench)
     with pytest.raises(CheckFailedError, match="rtl: 3 of 9 answers differ; late"):
         simulate_board(build, name)
+    noted = folder.result(f"simulate.{name}")
+    assert noted["board"] == "key"
+    assert "3 of 9 answers differ" in noted["failed"]
+    # the Verilog is simulated with a gap of 20 bits, and the bench knows
+    wrapper = (out / "sim" / "rtl" / "tiny_board_bench.v").read_text()
+    assert "tiny_board #(.GAP_CLOCKS(80)) dut (" in wrapper
+    told = json.loads(Path(seen[0]["env"]["GATE2HW_BOARD"]).read_text())
+    assert told["parameters"]["GAP_CLOCKS"] == "80"
+    assert wiring.parameters["GAP_CLOCKS"] == "600000"
     assert seen[0]["simulator"] == "verilator"
     assert seen[0]["toplevel"] == "tiny_board_bench"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,21 @@ def netlist() -> Netlist:
     return parse_netlist("\n".join(lines)).with_(encoder=encoder)
 
 
+@cache
+def _emitted(options: RtlOptions) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as name:
+        emit_rtl(netlist(), Path(name), options, version="0")
+        return {path.name: path.read_bytes() for path in Path(name).iterdir()}
+
+
+def emitted(options: RtlOptions, out: Path) -> Manifest:
+    """`emit_rtl`, each choice of options once."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in _emitted(options).items():
+        (out / name).write_bytes(content)
+    return Manifest.load(out / "manifest.json")
+
+
 class Device:
     """Place and route as a formula: nanoseconds of a path by its levels, worse by the seed."""
 
@@ -42,6 +59,7 @@ class Device:
         self.gate_ns, self.count_ns, self.outside_ns = 1.0, 1.0, 2.0
         self.seed_ns = {1: 0.0}
         self.most_cycles = 1000
+        self.most_ranks = 1000
         self.stop_at: int | None = None
 
     def period_ns(self, stages: Stages, seed: int) -> tuple[float, str]:
@@ -59,9 +77,11 @@ class Device:
         net = netlist()
         generic = Manifest.load(folder.path / "rtl" / "manifest.json")
         options = generic.options(**request.stages.options(net))
-        manifest = emit_rtl(net, out / "rtl", options, version="0")
+        manifest = emitted(options, out / "rtl")
         files = [out / "rtl" / name for name in [*manifest.files, "manifest.json"]]
-        if request.stages.cycles(4) > self.most_cycles:
+        (out / "constraints.pcf").write_text(f"set_frequency clk {request.clock_mhz:g}\n")
+        is_wide = request.stages.gates + request.stages.popcount > self.most_ranks
+        if is_wide or request.stages.cycles(4) > self.most_cycles:
             return files, {"fits": False, "reason": "needs 9 LUTs", **request.asked()}
         period, block = self.period_ns(request.stages, request.seed)
         bits = out / "top.bin"
@@ -95,7 +115,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     net = netlist()
-    emit_rtl(net, tmp_path / "rtl", RtlOptions(), version="0")
+    emitted(RtlOptions(), tmp_path / "rtl")
     save_netlist(tmp_path / "netlist.npz", net)
     save_lutnetlist(tmp_path / "luts4.npz", from_netlist(net))
     BuildFolder(tmp_path).put("compile", "key", [], {"options": {}}, 0.0)
@@ -121,10 +141,20 @@ def test_registers_are_added_until_the_clock_is_met(folder: Path, device: Device
     assert result["latency_cycles"] == manifest.top_latency_cycles
     assert str(device.runs[-1]) == (folder / TARGET / "top.bin").read_text()
     assert result["bitstream"] == f"{TARGET}/top.bin"
+    assert (folder / TARGET / "constraints.pcf").read_text() == "set_frequency clk 150\n"
     assert not (folder / TARGET / "tries").exists()
     record = BuildFolder(folder).steps()[f"synth.{TARGET}"]
     assert BuildFolder(folder).files_unchanged(record)
     assert not any("tries" in name for name in record["files"])
+
+
+def test_what_each_try_gave_is_shown_where_lines_are_thinned_out(
+    folder: Path, device: Device, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device.gate_ns = 2.0
+    main(["synth", str(folder), "--target", TARGET, "--clock-mhz", "160", "--tries", "4"])
+    lines = [line for line in capsys.readouterr().err.splitlines() if "slowest in" in line]
+    assert sum(f" on {TARGET}: " in line for line in lines) == len(device.runs) > 2
 
 
 def test_a_second_call_runs_nothing(folder: Path, device: Device) -> None:
@@ -217,6 +247,40 @@ def test_where_registers_do_not_fit_fewer_are_taken(folder: Path, device: Device
         fitting = [entry for entry in result["tries"] if entry["fits"]]
         assert 0 < len(fitting) < len(result["tries"]) <= 10
         assert result["fmax_mhz"] == max(entry["fmax_mhz"] for entry in fitting)
+
+
+def test_between_too_many_registers_and_the_fewest_others_are_tried(
+    folder: Path, device: Device
+) -> None:
+    """More ranks in both places do not fit; in one of them they do, and are faster than none."""
+    device.most_ranks = 1
+    result = gate2hw.synth(folder, TARGET, clock_mhz=160)
+    tries = [Stages(**entry["stages"]) for entry in result["tries"]]
+    refused = [one for one, entry in zip(tries, result["tries"], strict=True) if not entry["fits"]]
+    assert refused
+    # nothing that has all the registers of a try that did not fit
+    for number, one in enumerate(tries):
+        assert not any(one.has_all_of(before) for before in refused if before in tries[:number])
+    fastest = 1e3 / min(device.period_ns(one, 1)[0] for one in (Stages(1, 0), Stages(0, 1)))
+    assert result["fmax_mhz"] == pytest.approx(fastest)
+    assert fastest > 1e3 / device.period_ns(Stages(), 1)[0]
+
+
+@pytest.mark.parametrize(("tries", "choices"), [(1, 1), (2, 2), (3, 2)])
+def test_few_tries_still_choose_registers(
+    folder: Path, device: Device, tries: int, choices: int
+) -> None:
+    device.gate_ns = 2.0
+    result = gate2hw.synth(folder, TARGET, clock_mhz=160, tries=tries)
+    assert len(result["tries"]) == tries
+    assert len({entry["name"] for entry in result["tries"]}) == choices
+
+
+@pytest.mark.parametrize("clock_mhz", [0, -5.0, float("nan"), float("inf")])
+def test_no_such_clock(folder: Path, device: Device, clock_mhz: float) -> None:
+    with pytest.raises(InputError, match="give a positive number"):
+        gate2hw.synth(folder, TARGET, clock_mhz=clock_mhz)
+    assert not device.runs
 
 
 def test_what_cannot_be_asked_for_together(folder: Path, device: Device) -> None:

@@ -148,6 +148,19 @@ def test_energies_by_hand(tmp_path: Path, tiny: Library) -> None:
             assert found[block][kind] == pytest.approx(value * 1e-3 * LANES), (block, kind)
 
 
+def test_energies_of_several_supplies_add_up(tmp_path: Path, tiny: Library) -> None:
+    net, activity = toggling(tiny, tmp_path / "n.json")
+    (group,) = (group for group in net.groups if group.cell.name == "NAND2")
+    pin = group.cell.pins["Y"]
+    first, second = pin.energies
+    split = replace(pin, energies=(first, replace(second, supply="VSS")))
+    cell = replace(group.cell, pins={**group.cell.pins, "Y": split})
+    groups = tuple(replace(g, cell=cell) if g is group else g for g in net.groups)
+    found = energies(replace(net, groups=groups), tiny, activity)
+    # 4 and 2 fJ for each of two inputs: no longer their mean
+    assert found["gates"]["internal"] == pytest.approx(2 * (2 * 4.0 + 3 * 2.0) * 1e-3 * LANES)
+
+
 def test_power_by_hand(tmp_path: Path, tiny: Library) -> None:
     net, activity = toggling(tiny, tmp_path / "n.json")
     found = power_of(net, tiny, activity, clock_mhz=100.0)

@@ -137,6 +137,17 @@ def test_tiny_tapeout_takes_streams_of_one_byte(small_model, tmp_path, capsys):
     assert "TDATA_BITS = 32" in (Path(out) / "src" / "lgn_axis.v").read_text()
 
 
+@pytest.mark.parametrize("name", ["_net", "my__net", "net_"])
+def test_a_name_that_vhdl_has_not_gets_no_vhdl(small_model, tmp_path, name, capsys):
+    build, out = str(tmp_path / "build"), tmp_path / "ip"
+    assert main(["compile", str(small_model), "-o", build, "--name", name, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["export", build, "--format", "ip", "-o", str(out)]) == 0
+    assert f"no VHDL: {name}_axis is no name there" in "".join(capsys.readouterr())
+    suffixes = {path.suffix for path in out.rglob("*") if path.is_file()}
+    assert suffixes == {".v", ".veo", ".xml", ".tcl"}
+
+
 def test_what_cannot_be_packaged_is_refused(compiled, build, tmp_path):
     with pytest.raises(InputError, match="package 'zip' is unknown"):
         package(compiled, tmp_path, format="zip")

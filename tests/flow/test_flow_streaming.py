@@ -14,13 +14,8 @@ import gate2hw
 from gate2hw.errors import CheckFailedError, InputError, ModelFileError
 from gate2hw.flow.build import BuildFolder
 from gate2hw.flow.signoff.checks import load_chain
-from gate2hw.flow.stream.stream_build import (
-    check_arch,
-    choose_arch,
-    compile_stream,
-    load_spec,
-    prove_stream,
-)
+from gate2hw.flow.stream.stream_build import compile_stream, load_spec, prove_stream
+from gate2hw.flow.stream.stream_choice import check_arch, choose_arch
 from gate2hw.flow.stream.streaming import composed, stream_spec
 from gate2hw.ir.evaluate import evaluate
 from gate2hw.ir.layers import GroupSum, LogicConv, OrPool
@@ -124,6 +119,16 @@ def test_auto_streams_what_the_target_cannot_hold():
         check_arch(network, "stream", 1, None, lossy=True)
 
 
+def three_columns():
+    """A pool that steps 3 columns, which do not go with 4 a clock."""
+    rng = np.random.default_rng(0)
+    first = thermometer(rng, (1, 6, 12), 1)
+    one = conv(rng, first.output_shape, (1, 1))
+    pool = OrPool(one.output_shape, (3, 3), (3, 3))
+    groups = GroupSum(pool.output_shape, np.array([0, 16, 32]))
+    return chain([(f"l{number}", layer) for number, layer in enumerate([first, one, pool, groups])])
+
+
 OPTIONS = {
     "opt_level": 2,
     "care": "thermometer",
@@ -179,6 +184,19 @@ def test_budget_and_lanes_need_their_architecture(small_model, tmp_path):
         gate2hw.compile(small_model, tmp_path / "b", arch="stream", positions_per_clock=3)
 
 
+def test_what_auto_cannot_do_leaves_an_earlier_build_alone(streamed, tmp_path, monkeypatch):
+    network = load_network(streamed / "model.safetensors")
+    out = tmp_path / "build"
+    gate2hw.compile(network, out, opt_level=1)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    monkeypatch.setattr("gate2hw.flow.stream.stream_choice.AUTO_LUTS", 10)
+    with pytest.raises(InputError, match="positions a clock do not go with"):
+        gate2hw.compile(network, out, opt_level=1, arch="auto", positions_per_clock=3)
+    with pytest.raises(InputError, match=r"layer 'l2' steps 3 columns.*positions-per-clock"):
+        check_arch(three_columns(), "stream", 4, None, lossy=False, bus_bytes=4)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
 def test_proofs_of_a_streaming_design(streamed, tmp_path):
     chain_ = load_chain(BuildFolder(streamed))
     entries = prove_stream(chain_, tmp_path, lambda *_: None)
@@ -200,6 +218,29 @@ def test_proofs_see_another_tree(streamed, tmp_path):
         path.write_text(text, encoding="utf-8")
 
 
+def overlapping():
+    """A pool whose windows overlap: gates that no pass made."""
+    rng = np.random.default_rng(4)
+    first = thermometer(rng, (1, 6, 6), 1)
+    one = conv(rng, first.output_shape, (3, 3), kernels=4)
+    pool = OrPool(one.output_shape, (2, 2), (1, 1))
+    groups = GroupSum(pool.output_shape, np.array([0, 18, 36]))
+    return chain([(f"l{number}", layer) for number, layer in enumerate([first, one, pool, groups])])
+
+
+def test_proofs_see_another_pool(tmp_path):
+    out = tmp_path / "build"
+    gate2hw.compile(overlapping(), out, opt_level=1, output="scores", arch="stream")
+    chain_ = load_chain(BuildFolder(out))
+    path = out / "rtl" / "lgn_pool_2_gates.v"
+    text = path.read_text(encoding="utf-8")
+    changed = text.replace("assign y[0] = ", "assign y[0] = ~", 1)
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    with pytest.raises(CheckFailedError, match="differs from"):
+        prove_stream(chain_, tmp_path / "proof", lambda *_: None)
+
+
 @pytest.mark.slow
 def test_verify_runs_every_link(streamed):
     result = gate2hw.verify(streamed, simulator="icarus", n_random=20)
@@ -207,6 +248,7 @@ def test_verify_runs_every_link(streamed):
     links = {link["name"]: link["result"] for link in result["links"]}
     assert links["Verilog top simulated"] == "passed"
     assert links["every pass and the Verilog gates proved"] == "passed"
+    assert links["handshakes of both streams proved"] == "passed"
     assert result["not_checked"] == []
     record = json.loads((streamed / "build.json").read_text(encoding="utf-8"))
     check = record["steps"]["verify.top"]["result"]["check"]

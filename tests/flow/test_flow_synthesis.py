@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gate2hw
-from gate2hw.errors import InputError
+from gate2hw.errors import InputError, ModelFileError
 from gate2hw.flow.build import BuildFolder
 from gate2hw.flow.synthesis import cells_of_target
 from gate2hw.ir.lutnetlist import from_netlist, save_lutnetlist
@@ -67,6 +67,8 @@ def test_our_luts_are_linked_and_counted_by_block(folder: Path) -> None:
     result = gate2hw.synth(folder, TARGET)
     blocks = result["area_by_block"]
     assert result["mapper"] == "gate2hw"
+    own = gate2hw.rtl.Manifest.load(folder / TARGET / "rtl" / "manifest.json")
+    assert own.storage == "logic"
     # ~10 alone is absorbed; 8 is read both ways, and input 3 only as its complement
     assert blocks["gates"]["luts_by_layer"] == {"first": 2, "second": 2, "complements": 2}
     assert blocks["gates"]["luts"] == 6
@@ -75,6 +77,11 @@ def test_our_luts_are_linked_and_counted_by_block(folder: Path) -> None:
     assert result["area"] == {name: b["luts"] for name, b in blocks.items() if b["luts"]}
     assert {"gates", "encoder", "stream"} <= set(result["area"])
     assert blocks["pipeline"]["ffs"] > 0
+    nets = {entry["net"]: entry["n_sinks"] for entry in result["fan_out"]}
+    assert nets["advance"] > 10
+    assert len(nets) == 5
+    assert list(nets.values()) == sorted(nets.values(), reverse=True)
+    assert "clk" not in nets
     record = BuildFolder(folder).steps()[f"synth.{TARGET}"]
     assert cells_path(folder).relative_to(folder).as_posix() in record["files"]
 
@@ -94,6 +101,12 @@ def test_yosys_maps_where_it_is_asked_or_there_is_nothing_else(folder: Path) -> 
         gate2hw.synth(folder, TARGET, mapper="yosis")  # type: ignore[arg-type]
 
 
+def test_a_missing_netlist_is_named(folder: Path) -> None:
+    (folder / "netlist.npz").unlink()
+    with pytest.raises(ModelFileError, match=r"netlist\.npz"):
+        gate2hw.synth(folder, TARGET)
+
+
 def test_luts_of_another_netlist_are_refused(folder: Path) -> None:
     first = gate2hw.synth(folder, TARGET)
     luts = from_netlist(netlist())
@@ -104,6 +117,24 @@ def test_luts_of_another_netlist_are_refused(folder: Path) -> None:
         gate2hw.synth(folder, TARGET)
     save_lutnetlist(folder / "luts4.npz", luts)
     assert gate2hw.synth(folder, TARGET)["luts"] == first["luts"]
+
+
+@pytest.mark.parametrize("stages", ["gates=99", "popcount=65", "popcount=x"])
+def test_stages_that_cannot_be_leave_the_last_result(folder: Path, stages: str) -> None:
+    gate2hw.synth(folder, TARGET)
+    with pytest.raises(InputError):
+        gate2hw.synth(folder, TARGET, stages=stages)
+    record = BuildFolder(folder).steps()[f"synth.{TARGET}"]
+    assert BuildFolder(folder).files_unchanged(record)
+
+
+def test_the_storage_is_that_of_the_family(folder: Path) -> None:
+    """On ECP5 a bit is written by its flip-flop's enable; iCE40 has the form of the generic RTL."""
+    gate2hw.synth(folder, "ecp5-25k")
+    home = folder / "ecp5-25k"
+    assert gate2hw.rtl.Manifest.load(home / "rtl" / "manifest.json").storage == "enable"
+    assert "write_0" in (home / "rtl" / "lgn_top.v").read_text()
+    assert "write_0" not in (folder / "rtl" / "lgn_top.v").read_text()
 
 
 def test_the_form_of_the_popcount_can_be_chosen(folder: Path) -> None:

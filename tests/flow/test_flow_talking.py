@@ -5,6 +5,8 @@ from __future__ import annotations
 import binascii
 import json
 import os
+import re
+import shutil
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ import pytest
 
 from gate2hw.cli import main
 from gate2hw.errors import CheckFailedError, InputError
+from gate2hw.flow.build import BuildFolder
 from gate2hw.flow.tops.boarding import facts_of, identity, wiring_of, write_board
 from gate2hw.flow.tops.talking import talk
 from gate2hw.ir.simulate import scores
@@ -29,7 +32,8 @@ from gate2hw.tools.simulators import available, run_bench
 
 
 class SoftBoard:
-    """Answers as a board with the netlist of a build folder would; `spoil` changes an answer."""
+    """Answers as a board with the netlist of a build folder would; `spoil` changes an answer, and
+    after `most` requests it is unplugged."""
 
     def __init__(self, folder: Path) -> None:
         self.manifest = Manifest.load(folder / "rtl" / "manifest.json")
@@ -39,6 +43,7 @@ class SoftBoard:
         self.path = os.ttyname(self._theirs)
         self.identity = identity(self.manifest)
         self.spoil = 0
+        self.most = 1000
         self.n_requests = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve)
@@ -67,15 +72,19 @@ class SoftBoard:
                 self.n_requests += 1
                 payload, heard = heard[4 : 4 + length], heard[6 + length :]
                 answer = self._answer(payload)
+                asked = binascii.crc_hqx(length.to_bytes(2, "little") + payload, 0xFFFF)
                 body = b"\0" + len(answer).to_bytes(2, "little") + answer
-                crc = binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little")
+                crc = binascii.crc_hqx(body, asked).to_bytes(2, "little")
                 os.write(self.ours, b"\xa5\x5a" + body + crc)
+            if self.n_requests == self.most:
+                time.sleep(0.05)
+                break
+        os.close(self._theirs)
+        os.close(self.ours)
 
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
-        os.close(self.ours)
-        os.close(self._theirs)
 
 
 @pytest.fixture
@@ -133,11 +142,49 @@ def test_another_model_is_refused(board, compiled):
     assert board.n_requests == 1
 
 
+@pytest.mark.parametrize(
+    ("bauds", "said"),
+    [
+        ({"icebreaker": 9600}, 9600),
+        ({"icebreaker": 9600, "ulx3s-85f": 9600, "colorlight-i5": None}, 9600),
+        ({"icebreaker": 9600, "ulx3s-85f": 19200}, "differ in baud rate .icebreaker 9600, ulx3s"),
+        ({"icebreaker": None}, "built for SPI alone .icebreaker., talk needs a UART"),
+    ],
+)
+def test_the_baud_rate_is_that_of_the_boards(board, compiled, tmp_path, bauds, said):
+    folder = BuildFolder(shutil.copytree(compiled, tmp_path / "build"))
+    for name, baud in bauds.items():
+        folder.put(f"board.{name}", "key", [], {"baud": baud}, 0.0)
+    x = np.zeros((1, 64), np.uint8)
+    if isinstance(said, int):
+        assert talk(board.path, x, folder.path)["baud"] == said
+    else:
+        with pytest.raises(InputError, match=said):
+            talk(board.path, x, folder.path)
+        assert board.n_requests == 0
+    assert talk(board.path, x, folder.path, baud=38400)["baud"] == 38400
+
+
+def test_a_board_unplugged_between_two_images_is_one_sentence(compiled, tmp_path, capsys):
+    fake = SoftBoard(compiled)
+    fake.most = 3
+    golden = load_golden(compiled / "golden.npz")
+    np.save(tmp_path / "x.npy", golden.x[:8])
+    argv = ["talk", fake.path, str(tmp_path / "x.npy"), "--build", str(compiled)]
+    assert main([*argv, "--timeout", "0.3"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.search(r"is gone|closed at its other end", said)
+    assert fake.n_requests == 3
+
+
 def test_samples_that_do_not_fit_are_refused(board, compiled, tmp_path, capsys):
     with pytest.raises(InputError, match="64 values each"):
         talk(board.path, np.zeros((2, 63), np.uint8), compiled)
     with pytest.raises(InputError, match="no build folder"):
         talk(board.path, np.zeros((2, 64), np.uint8), tmp_path)
+    np.save(tmp_path / "big.npy", np.repeat([[3], [300]], 64, axis=1))
+    with pytest.raises(InputError, match=r"big\.npy: sample 1, feature 0: value 300 is outside"):
+        talk(board.path, tmp_path / "big.npy", compiled)
     argv = ["talk", str(tmp_path / "port"), "x.npy", "--build", str(compiled)]
     assert main(argv) == 2
     assert "x.npy" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import pytest
 import gate2hw
 from gate2hw.cli import main
 from gate2hw.errors import CheckFailedError, InputError
+from gate2hw.flow.stream.stream_build import load_spec
+from gate2hw.ir.evaluate import evaluate
 from gate2hw.ir.simulate import encode
-from gate2hw.ir.store import load_golden, load_netlist
+from gate2hw.ir.store import Golden, load_golden, load_netlist, save_golden, save_network
 from gate2hw.tools.vcd import read_vcd
 
 pytestmark = pytest.mark.slow
@@ -55,6 +58,34 @@ def test_class_scores_and_features_are_the_models(build, capsys):
             assert line.partition("[")[0] in vcd.signals
 
 
+def test_a_streaming_design_is_named_by_its_own_netlists(random_network, tmp_path):
+    network = random_network(5, dense=(40, 24))
+    x = np.random.default_rng(0).integers(0, 256, (4, *network.thermometer.input_shape))
+    scored = evaluate(network, x.astype(np.uint8))
+    winners = scored.argmax(axis=1)
+    save_network(tmp_path / "model.safetensors", network)
+    golden = Golden(x.astype(np.uint8), winners, scored, winners, network.digest)
+    save_golden(tmp_path / "golden.npz", golden)
+    build = tmp_path / "build"
+    gate2hw.compile(tmp_path / "model.safetensors", build, output="scores", arch="stream")
+    vcd = read_vcd(Path(gate2hw.wave(build, sample=1)["vcd"]))
+    tail = load_spec(build).tail
+    # wires of the dense layers are nodes of their netlist, not of the whole network's
+    layers = set()
+    for gate in range(tail.n_gates):
+        code, _ = vcd.signals[f"lgn_top.core.gates.n{tail.first_gate + gate}"]
+        names = [n for n, (c, _) in vcd.signals.items() if c == code and n.startswith("model.")]
+        site = tail.site_of(gate)
+        if site is not None:
+            layers.add(site.layer)
+            assert f"model.{site.layer}.neuron_{site.kernel}" in {
+                re.sub(r"(_gate_\d+)?(_n\d+)?$", "", name) for name in names
+            }
+    assert layers >= {"dense1", "dense2"}
+    assert not [name for name in vcd.signals if name.startswith("model.features")]
+    assert [name for name in vcd.signals if name.startswith("model.conv1.neuron_")]
+
+
 def test_another_class_than_the_softwares_is_an_error(build, monkeypatch):
     monkeypatch.setattr("gate2hw.flow.signoff.waves._class_of", lambda vcd, manifest: (11, 5))
     with pytest.raises(CheckFailedError, match="m_axis gives class 11, the software"):
@@ -62,11 +93,15 @@ def test_another_class_than_the_softwares_is_an_error(build, monkeypatch):
     assert (build / "wave" / "sample_0.vcd").is_file()
 
 
-def test_bad_input_is_told(build):
+def test_bad_input_is_told(build, monkeypatch):
     with pytest.raises(InputError, match="sample 99999 is not there"):
         gate2hw.wave(build, sample=99999)
     with pytest.raises(InputError, match=r"ends with \.vcd"):
         gate2hw.wave(build, out=build / "wave.fst")
+    with monkeypatch.context() as patch:
+        patch.setattr("gate2hw.flow.signoff.waves._MOST_WORK", 10)
+        with pytest.raises(InputError, match="take too long to simulate"):
+            gate2hw.wave(build)
     (build / "golden.npz").unlink()
     with pytest.raises(InputError, match=r"golden\.npz was there"):
         gate2hw.wave(build)

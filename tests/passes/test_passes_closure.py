@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from gate2hw.errors import InputError
 from gate2hw.passes.closure import Closure
 
 
@@ -47,6 +48,24 @@ def test_several_gains_and_costs_of_a_node_add_up() -> None:
     assert closure.solve().tolist() == [True, True]
     closure.cost(np.array([0]), np.array([1]))
     assert closure.solve().tolist() == [False, False]
+
+
+def test_the_same_implication_many_times_is_one() -> None:
+    for n_times in range(1, 9):
+        closure = Closure(2)
+        closure.implies(np.zeros(n_times, np.int64), np.ones(n_times, np.int64))
+        closure.gain(np.array([0]), np.array([2]))
+        closure.cost(np.array([1]), np.array([3]))
+        assert closure.solve().tolist() == [False, False]
+
+
+def test_gains_beyond_what_the_cut_counts_are_refused() -> None:
+    closure = Closure(2)
+    closure.gain(np.array([0, 1]), np.array([2**28, 2**28 - 1]))
+    assert closure.solve().tolist() == [True, True]
+    closure.gain(np.array([0]), np.array([1]))
+    with pytest.raises(InputError, match="fewer ranks"):
+        closure.solve()
 
 
 def test_an_empty_graph() -> None:

@@ -382,6 +382,9 @@ def test_the_tries_of_a_search_and_its_slowest_path_are_told(
 ) -> None:
     name, target = next((n, t) for n, t in report["targets"].items() if t["fits"])
     target["critical"] = {"block": "gates", "places": ["dense2, kernel 7 (LUT <9>)", "sum"]}
+    nets = (("advance", "advance", 1425), ("bits[4]", "stored bit: feature 1 > 3", 40))
+    keys = ("net", "place", "n_sinks")
+    target["fan_out"] = [dict(zip(keys, net, strict=True)) for net in nets]
     row = {"fits": True, "seed": 2, "luts": 11, "ffs": 22, "latency_cycles": 33}
     row |= {"fmax_mhz": 123.4, "critical_block": "popcount"}
     refused = {"fits": False, "name": "gates=9,popcount=9", "seed": 1}
@@ -390,6 +393,7 @@ def test_the_tries_of_a_search_and_its_slowest_path_are_told(
     page = " ".join(page_of(report, tmp_path).split())
     assert f"Registers tried on {name}" in page
     assert "slowest path lies in gates: dense2, kernel 7 (LUT &lt;9&gt;) → sum." in page
+    assert "clock aside: advance (1,425), stored bit: feature 1 &gt; 3 (40)." in page
     for text in ("gates=1,popcount=2", "123", ">popcount<"):
         assert text in page
     assert "gates=9" not in page

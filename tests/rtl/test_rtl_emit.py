@@ -123,6 +123,9 @@ def test_damaged_manifest(text, reason, tmp_path):
         ({"bus_bytes": 3}, "1, 2, 4, 8"),
         ({"output": "score"}, "did you mean 'scores'"),
         ({"popcount": "adders"}, "did you mean 'adder'"),
+        ({"storage": "enabled"}, "did you mean 'enable'"),
+        ({"popcount_registers": 65}, "is 65; give 0 to 64"),
+        ({"popcount_registers": -1}, "is -1; give 0 to 64"),
     ],
 )
 def test_bad_options(change, reason):
@@ -163,7 +166,7 @@ def lint(folder: Path, files) -> subprocess.CompletedProcess:
     "options",
     [
         RtlOptions(),
-        RtlOptions(output="scores", popcount="adder", gate_registers=(0, 2)),
+        RtlOptions(output="scores", popcount="adder", gate_registers=(0, 2), storage="enable"),
         RtlOptions(bus_bytes=8, register_gates=False, register_scores=False, register_argmax=False),
     ],
     ids=["default", "scores", "combinational"],

@@ -19,6 +19,17 @@ def test_block_rams_go_to_the_largest_first(n_blocks, block):
     assert set(styles.values()) <= {"block", "shift"}
 
 
+def test_block_rams_are_counted_by_depth_and_instance():
+    deep = Delay("deep", 3, 1000)  # 1,024 words of 4 bits
+    assert memory_styles([deep], 1, 16) == {"deep": "block"}
+    deeper = Delay("deeper", 16, 1000)
+    assert memory_styles([deeper], 3, 16) == {"deeper": "shift"}
+    assert memory_styles([deeper], 4, 16) == {"deeper": "block"}
+    # the colours of a pixel wait in memories alike
+    assert memory_styles([deep, deep], 1, 16) == {"deep": "shift"}
+    assert memory_styles([deep, deep], 2, 16) == {"deep": "block"}
+
+
 def test_texts():
     delay = Delay("lgn_delay_3x5", 3, 5)
     auto, block, shift = (delay_module(delay, style) for style in ("auto", "block", "shift"))

@@ -48,6 +48,30 @@ def test_same_bytes_twice_and_lint_clean(tmp_path):
     assert warnings == []
 
 
+def test_memory_bits_are_those_of_the_verilog(tmp_path):
+    rng = np.random.default_rng(5)
+    first = thermometer(rng, (3, 4, 12), 2)
+    one = conv(rng, first.output_shape, (3, 3), padding=(1, 1), depth=4, kernels=20)
+    pool = OrPool(one.output_shape, (2, 2), (2, 2))
+    groups = GroupSum(pool.output_shape, np.array([0, 60, 240]))
+    network = chain([("in", first), ("conv", one), ("pool", pool), ("sum", groups)])
+    manifest, found = emitted(network, tmp_path)
+    text = (tmp_path / f"{manifest.modules['top']}.v").read_text(encoding="utf-8")
+    sizes = re.findall(r"^ +lgn_delay_(\d+)x(\d+) \S+ \($", text, re.MULTILINE)
+    assert len(sizes) > len(set(sizes)) > 1
+    assert sum(int(width) * int(length) for width, length in sizes) == found.memory_bits
+    assert re.search(r"^// s_axis_tdata +8 in$", text, re.MULTILINE)
+    assert "144 features of 1 bytes, values 0..255" in text
+    # a waveform names the registers of the control
+    assert "$signal" not in text
+
+
+def test_what_is_too_wide_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream_top, "MAX_BITS", 3)
+    with pytest.raises(InputError, match=r"conv_1 moves \d+ bits a clock"):
+        emitted(padded_network(), tmp_path, lanes=2, bus_bytes=2)
+
+
 def test_lanes_must_divide_rows_and_beats(tmp_path):
     with pytest.raises(InputError, match="positions a clock"):
         emitted(padded_network(), tmp_path, lanes=4, bus_bytes=4)

@@ -69,6 +69,14 @@ def test_long_results_hold_up_short_frames():
     assert plan([first, here], n_classes=20).interval_cycles == 21
 
 
+def test_an_interval_is_that_of_full_buffers():
+    # results leave a clock slower than frames come: it takes many frames until this shows
+    rng = np.random.default_rng(0)
+    first = thermometer(rng, (1, 4, 5), 1)
+    here = conv(rng, first.output_shape, (1, 2), kernels=30)
+    assert plan([first, here], n_classes=20).interval_cycles == 21
+
+
 def test_pixels_that_no_window_reads_do_not_stand_in_the_way():
     # the map is whole before the frame is, whose last pixels bring its verdict
     rng = np.random.default_rng(0)

@@ -112,12 +112,19 @@ def test_the_judge_knows_the_crc():
     assert (packet.status, packet.payload, packet.fault) == (0, b"\x07", "")
     assert find_packet(answer[:-1]) is None
     assert find_packet(answer[:-1] + b"!").fault
+    # the CRC of a good answer goes on from that of the request, that of a fault does not
+    body = b"\0\x01\0\x07"
+    answer = b"\xa5\x5a" + body + crc_of(body, good[-2:])
+    assert not find_packet(answer, good).fault
+    assert find_packet(answer, request(b"ac")).fault
+    fault = b"\xa5\x5a\x02\0\0" + crc_of(b"\x02\0\0")
+    assert not find_packet(fault, good).fault
 
 
 def test_uart_board(small_design, tmp_path, icarus):
     run = run_board(small_design, tmp_path, icarus, baud=1_500_000)
     result = check(run)
-    assert result["tests"]["bad_packets"]["n_malformed"] == 6
+    assert result["tests"]["bad_packets"]["n_malformed"] == 7
     assert not any("skipped" in test for test in result["tests"].values())
 
 
@@ -178,6 +185,7 @@ FAULTS = {
     "length not looked at": ("packet", "number == FRAME_LENGTH[15:0]", "number != 16'd0"),
     "marks may not repeat": ("packet", "(rx_valid && rx_data != MARK_0)", "rx_valid"),
     "wrong lane": ("packet", "8*k +: 8] = rx_data", "8*k +: 8] = ~rx_data"),
+    "answers fit any request": ("packet", "if (!has_payload) crc <= 16'hFFFF;", "crc <= 16'hFFFF;"),
     "the digest shifted twice": ("packet", "{8'd0, digest[8*MODEL_BYTES-1:8]}", "digest >> 16"),
     "class light": ("packet", "class_index <= tx_data;", "class_index <= tx_data + 8'd1;"),
     "fault light": ("packet", "fault <= !has_payload;", "fault <= 1'b0;"),
@@ -227,7 +235,7 @@ SPI_FAULTS = {
         "!idle && rise && count == 3'd0 && loaded",
         "!idle && fall && count == 3'd0 && tx_valid",
     ),
-    "bits of a cut byte kept": ("spi", "        if (idle) begin\n", "        if (1'b0) begin\n"),
+    "bits of a cut byte kept": ("spi", "        if (idle) begin\n", "        if (rst) begin\n"),
 }
 
 

@@ -258,7 +258,8 @@ def test_block_rams_of_every_width_answer_as_their_rtl(tmp_path):
     # and the bench sees a model that is wrong in the use of a byte enable
     spoilt = tmp_path / "dp16kd.v"
     text = (MODELS / "dp16kd.v").read_text()
-    assert text.count("if (at[1]) mem[{at[13:4], 1'b1}]") == 1
-    spoilt.write_text(text.replace("if (at[1]) mem[{at[13:4], 1'b1}]", "mem[{at[13:4], 1'b1}]"))
+    enables = "enabled = {{9{at[1]}}, {9{at[0]}}};"
+    assert text.count(enables) == 1
+    spoilt.write_text(text.replace(enables, "enabled = {{9{1'b1}}, {9{at[0]}}};"))
     sources = [spoilt if path.name == "dp16kd.v" else path for path in sources]
     assert "WRONG 0\n" not in icarus([bench, rtl, *sources], tmp_path)

@@ -94,7 +94,7 @@ def run(
     lines = run_tool([vvp, "-n", "bench.vvp"], tool="vvp", cwd=work, timeout_s=60).stdout
     words = [line.split() for line in lines.splitlines()]
     heard = bytes(int(w[1], 16) for w in words if w[:1] == ["TX"])
-    return find_packet(heard), [(w[1], w[2]) for w in words if w[:1] == ["BEAT"]]
+    return find_packet(heard, data), [(w[1], w[2]) for w in words if w[:1] == ["BEAT"]]
 
 
 FRAME = request(bytes([0x11, 0x22, 0x33, 0x44, 0x55]))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from gate2hw.errors import InputError
 from gate2hw.ir.netlist import Encoder
 from gate2hw.ir.simulate import classes, encode, scores
+from sim.bench import Bench
 from sim.vectors import (
     KINDS,
     beats_of,
     bits_as_ints,
+    choose_bits,
     corner_features,
     find_ties,
     frame_bytes,
     make_vectors,
+    result_bits,
     tie_counts,
     tied_classes,
 )
@@ -68,6 +73,39 @@ def test_tie_vectors_are_tied_and_of_different_kinds(nets):
     assert counts["winners"] >= 2
     # Different sets of tied classes come first, so that few vectors show many kinds of tie.
     assert tie_counts(scores(net, ties[:distinct]))["distinct"] == distinct
+
+
+def test_every_bit_of_a_result_is_seen_as_0_and_as_1(nets):
+    net = nets.net(n_features=5, group=12)
+    golden = nets.golden(net, 400)
+    few = make_vectors(net, golden, seed=1, n_golden=1, n_random=0, n_ties=0, n_corners=0)
+    some = make_vectors(net, golden, seed=1, n_golden=1, n_random=0, n_ties=0, n_corners=30)
+    can = result_bits(net, golden.scores).any(axis=0)
+    assert not (result_bits(net, few.scores).any(axis=0) >= can).all()
+    # golden vectors that are left out are among the corners where they show more
+    assert (result_bits(net, some.scores).any(axis=0) >= can).all()
+    assert some.count("corner") <= 30
+    assert np.array_equal(some.scores, scores(net, some.x))
+    # without any, the search for ties comes across some
+    found = make_vectors(net, None, seed=1, n_random=0, n_ties=1, n_corners=30)
+    assert (result_bits(net, found.scores).any(axis=0) >= can).all()
+
+
+def test_bits_of_results_are_those_of_the_twos_complement(nets):
+    net = nets.net(n_features=5, n_classes=1, negative=True)
+    (shown,) = result_bits(net, np.array([[-2]]))
+    ones, zeros = np.split(shown, 2)
+    assert not ones[0]
+    assert ones[1:].all()
+    assert (zeros == ~ones).all()
+
+
+def test_as_few_rows_as_show_the_most():
+    shown = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]], bool)
+    assert choose_bits(shown, np.zeros(4, bool), 9) == [1, 3]
+    assert choose_bits(shown, np.array([1, 1, 1, 0], bool), 9) == [3]
+    assert choose_bits(shown, np.zeros(4, bool), 1) == [1]
+    assert choose_bits(shown[:0], np.zeros(4, bool), 9) == []
 
 
 def test_one_class_has_no_ties(nets):
@@ -128,3 +166,21 @@ def test_beats_are_little_endian_and_padding_is_noise(bus_bytes):
         joined = b"".join(beat.to_bytes(bus_bytes, "little") for beat in row)
         assert list(joined[:6]) == frame
         assert len(joined) == 6 or any(joined[6:])
+
+
+def test_picks_hold_vectors_of_all_bits_of_results(nets):
+    net = nets.net(n_features=5, group=12)
+    bench = Bench("top")
+    bench.vectors = make_vectors(net, nets.golden(net, 300), seed=1, n_random=50)
+    bench.job = SimpleNamespace(net=net, seed=1)
+    telling = bench.telling(None)
+    shown = result_bits(net, bench.vectors.scores)
+    assert (shown[telling].any(axis=0) == shown.any(axis=0)).all()
+    assert len(telling) < 30
+    picked = bench.pick(40, bench.rng(1))
+    assert set(telling) <= set(picked)
+    assert len(picked) == 40
+    assert bench.pick(40, bench.rng(1)) == picked
+    assert bench.telling(3) == telling[:3]
+    assert len(bench.pick(2, bench.rng(1))) == 2
+    assert bench.pick(None, bench.rng(1)) == list(range(len(bench.vectors)))

@@ -56,6 +56,14 @@ def test_an_unknown_board_is_named_with_the_nearest():
         ('tx = "9"\n', "", "needs the pins rx, tx"),
         ("leds =", "lamps =", "unknown key 'lamps'"),
         ("clock_mhz = 12.0", "clock_mhz = =", "cannot be read as TOML"),
+        ('program = "iceprog {bitstream}"', 'program = "iceprog"', "with {bitstream} in it"),
+        ("iceprog {bitstream}", "iceprog {bitstrem}", "with {bitstream} in it"),
+        ("iceprog {bitstream}", "iceprog {bitstream", "with {bitstream} in it"),
+        ('leds = ["!37"', 'leds = [37, "!37"', "leds must be a list of pins"),
+        ('"21"]', '"21", "31", "32", "34", "36"]', "give 1 to 10 leds, not 11"),
+        ('"pll40_pad"', '"ecp5_pll"', "ice40-up5k has no ecp5_pll"),
+        ('target = "ice40-up5k"', 'target = "ecp5-25k"', "ecp5-25k has no pll40_pad"),
+        ("clock_mhz = 12.0", 'clock_mhz = 12.0\nio_type = "x"', "has no io_type"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, monkeypatch, old, new, complaint):
@@ -68,4 +76,14 @@ def test_a_wrong_file_is_refused(tmp_path, monkeypatch, old, new, complaint):
     path.write_text(text.replace(old, new, 1))
     monkeypatch.setattr(module, "data_dir", lambda kind: tmp_path / kind)
     with pytest.raises(InputError, match=complaint):
+        load_board("icebreaker")
+
+
+def test_a_line_that_is_no_table_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "flows" / "boards" / "icebreaker" / "board.toml"
+    path.parent.mkdir(parents=True)
+    text = (data_dir("flows") / "boards" / "icebreaker" / "board.toml").read_text()
+    path.write_text('spi = "4"\n' + text.partition("[spi]")[0])
+    monkeypatch.setattr(module, "data_dir", lambda kind: tmp_path / kind)
+    with pytest.raises(InputError, match=r"\[spi\] must be a table of pins"):
         load_board("icebreaker")

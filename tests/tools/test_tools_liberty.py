@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
@@ -131,6 +132,92 @@ def test_damaged_files(old: str, new: str, message: str, tmp_path: Path) -> None
     path.write_text(text.replace(old, new))
     with pytest.raises(InputError, match=re.escape(str(path)) + ".*" + re.escape(message)):
         read_liberty(path)
+
+
+# one cell in the words of several vendors: no number of it is in tiny.lib
+DIALECT = r"""
+library ("dialect") {
+  define (my_own, cell, string);
+  capacitive_load_unit (0.1, "pf");
+  time_unit : "100ps";
+  leakage_power_unit : 1e-3uW;
+  voltage_map (VDD, 1.5);
+  default_input_pin_cap : 0.5;
+  default_cell_leakage_power : 7;
+  nom_voltage : 1.5;
+  lu_table_template (shared) {
+    variable_1 : total_output_net_capacitance;
+    index_1 ("0, \
+       1");
+  }
+  power_lut_template (shared) {
+    variable_1 : input_transition_time;
+    index_1 ("0, 2");
+  }
+  power_lut_template (three) {
+    variable_1 : input_transition_time;
+    variable_2 : total_output_net_capacitance;
+    variable_3 : equal_or_opposite_output_net_capacitance;
+    index_1 ("0, 2"); index_2 ("0, 1"); index_3 ("0, 1");
+  }
+  cell (ONE) {
+    area : 1.0; my_own : "say \"x\"";
+    leakage_power () { value : 100; related_pg_pin : VDD; }
+    leakage_power () { value : 1; when : "A"; related_pg_pin : VDD; }
+    leakage_power () { value : 3; when : "!A"; related_pg_pin : VDD; }
+    leakage_power () { value : 5; related_pg_pin : VPP; }
+    pin (A) { direction : input; }
+    pin (B) { direction : input; rise_capacitance : 2; fall_capacitance : 4; }
+    pin (Y) {
+      direction : output; function : "A * B";
+      internal_power () { related_pin : "A"; related_pg_pin : VDD; when : "B";
+        power (shared) { values ("0, 8"); } }
+      internal_power () { related_pin : "A"; related_pg_pin : VDD;
+        power (shared) { values ("99, 99"); } }
+      internal_power () { related_pin : "A B"; related_pg_pin : VPP;
+        power (three) { values ("1, 2", "3, 4", "5, 6", "7, 8"); } }
+      timing () { related_pin : "A";
+        rise_transition (shared) { values ("1, 2"); }
+        fall_transition (scalar) { values ("3"); } }
+    }
+  }
+  cell (TWO) { pin (A) { direction : input; capacitance : 1; } }
+  cell (WIDE) {
+    bus (D) { bus_type : four; direction : input; pin (D[3:0]) { capacitance : 1; } }
+    pin (Q) { direction : output; function : "1"; }
+  }
+}
+"""
+
+
+def test_other_vendors_words(tmp_path: Path) -> None:
+    (tmp_path / "a.lib").write_text(DIALECT)
+    library = read_liberty(tmp_path / "a.lib")
+    one, two = library.cells["ONE"], library.cells["TWO"]
+    # 0.1 pF, 0.1 ns, nW; the mean over the states of each supply, added up
+    assert one.leakage_mw == pytest.approx((2 + 5) * 1e-6)
+    assert two.leakage_mw == pytest.approx(7e-6)
+    assert [one.pins[pin].capacitance_pf for pin in "AB"] == pytest.approx([0.05, 0.3])
+    # energies in V^2 times 0.1 pF; what has a condition stands before what has none
+    first, second = one.pins["Y"].energies
+    assert (first.when, first.supply, second.supply) == ("B", "VDD", "VPP")
+    assert first.rise is not None
+    assert second.fall is not None
+    at = np.array([0.1])
+    assert first.rise.at(at, at) == pytest.approx(0.4)
+    # of the third axis, its first point
+    assert second.fall.at(np.array([0.1]), np.array([0.2])) == pytest.approx(0.7)
+    rise, fall = one.pins["Y"].transitions
+    assert rise.at(np.array([0.05]), at) == pytest.approx(0.15)
+    assert fall.at(at, at) == pytest.approx(0.3)
+    # a cell with buses is none that a netlist of ours can hold
+    assert not library.cells["WIDE"].is_logic
+
+
+def test_a_compressed_file_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.lib.gz").write_bytes(gzip.compress(TINY.read_bytes()))
+    with pytest.raises(InputError, match=r"is compressed; unpack it first: gunzip -k a\.lib\.gz"):
+        read_liberty(tmp_path / "a.lib.gz")
 
 
 def test_cut_short_anywhere(tmp_path: Path) -> None:

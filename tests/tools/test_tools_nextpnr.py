@@ -137,6 +137,56 @@ def test_no_room_without_counts_gives_nextpnrs_reason(
         route(load_target("ice40-hx8k"), path, tmp_path)
 
 
+def test_phases_are_told_and_logged(tmp_path: Path, fake_route: Callable[..., Path]) -> None:
+    lines = "echo 'Info: Packing LUT-FFs..' >&2; echo 'Info: Routing 12 arcs.' >&2"
+    told: list[str] = []
+    path = fake_route(after=lines)
+    route(load_target("ice40-hx8k"), path, tmp_path, on_phase=told.append)
+    assert told == ["packing", "router, 12 connections"]
+    assert "Packing LUT-FFs" in (tmp_path / "netlist_nextpnr.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [
+        (
+            "Info: Creating initial analytic placement for 2330 cells, random placement "
+            "wirelen = 78434.",
+            "placer",
+        ),
+        (
+            "Info:     at iteration #16, type ALL: wirelen solved = 8436, spread = 11466, "
+            "legal = 12012; time = 0.06s",
+            "placer, iteration 16",
+        ),
+        (
+            "Info:   at iteration #23: temp = 0.000000, timing cost = 672, wirelen = 9734 ",
+            "placer, refinement 23",
+        ),
+        (
+            "Info:       3000 |      563       2436 |  316   684 |      6404|       1.02       "
+            "3.32|",
+            "router, 6404 connections left",
+        ),
+        (
+            "Info:     iter=3 wires=27213 overused=612 overuse=640 archfail=NA",
+            "router, iteration 3, 612 wires shared",
+        ),
+        ("Info: Max frequency for clock 'clk': 90.80 MHz (PASS at 12.00 MHz)", None),
+        ("Info:    IterCnt |  w/ripup   wo/ripup |  w/r  wo/r |      arcs| batch(sec)", None),
+        ("Info: [ 72320,  72805) |+", None),
+    ],
+)
+def test_what_a_line_of_the_log_tells(line: str, phase: str | None) -> None:
+    assert nextpnr.phase_of(line) == phase
+
+
+def test_the_clock_that_is_shown_decides(tmp_path: Path, fake_route: Callable[..., Path]) -> None:
+    path = fake_route({**REPORT, "fmax": {"clk": {"achieved": 39.9998, "constraint": 40.0}}})
+    result = route(load_target("ice40-hx8k"), path, tmp_path, clock_mhz=40.0)
+    assert (result.fmax_mhz, result.clock_met) == (39.999, False)
+
+
 def test_slowest_clock_counts(tmp_path: Path, fake_route: Callable[..., Path]) -> None:
     result = route(load_target("ice40-hx8k"), fake_route(), tmp_path, clock_mhz=40.0)
     assert (result.fmax_mhz, result.clock_met) == (39.0, False)

@@ -61,6 +61,34 @@ def test_run_returns_streams_input_environment_and_log(tmp_path: Path) -> None:
     assert "hello\nred\n" in (tmp_path / "log").read_text()
 
 
+def test_log_and_lines_come_while_the_tool_runs(tmp_path: Path) -> None:
+    """The tool ends only when its first line has been seen, in the log and by the callback."""
+    told: list[str] = []
+
+    def on_line(line: str) -> None:
+        told.append(line)
+        assert line in (tmp_path / "log").read_text()
+        (tmp_path / "go").touch()
+
+    run = sh(
+        "printf 'be'; sleep 0.1; echo gin >&2; echo gin; "
+        "while [ ! -f go ]; do sleep 0.02; done; printf end",
+        tmp_path,
+        log_path=tmp_path / "logs" / ".." / "log",
+        on_line=on_line,
+    )
+    assert sorted(told) == ["begin", "gin"]
+    assert run.stdout == "begin\nend"
+    assert (tmp_path / "log").read_text().startswith("$ /bin/sh -c")
+    assert (tmp_path / "log").read_text().endswith("end")
+
+
+def test_a_killed_tool_leaves_the_log_so_far(tmp_path: Path) -> None:
+    with pytest.raises(ToolTimeoutError, match=r"log\): half"):
+        sh("echo half; sleep 60", tmp_path, timeout_s=0.5, log_path=tmp_path / "log")
+    assert (tmp_path / "log").read_text().endswith("half\n")
+
+
 def test_memory_is_the_tools_own_not_ours(tmp_path: Path) -> None:
     ballast = bytearray(200_000_000)
     ballast[::4096] = b"x" * len(ballast[::4096])

@@ -8,6 +8,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -15,9 +16,12 @@ from gate2hw.errors import InputError, ToolFailedError, ToolTimeoutError
 from gate2hw.tools.serial import Line, SerialPort
 
 
-def packet(status: int, payload: bytes) -> bytes:
+def packet(status: int, payload: bytes, *, asked: bytes = b"abc") -> bytes:
+    """An answer to the request `asked`."""
+    request = len(asked).to_bytes(2, "little") + asked
+    start = 0xFFFF if status else binascii.crc_hqx(request, 0xFFFF)
     body = bytes([status]) + len(payload).to_bytes(2, "little") + payload
-    return b"\xa5\x5a" + body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little")
+    return b"\xa5\x5a" + body + binascii.crc_hqx(body, start).to_bytes(2, "little")
 
 
 class FakeBoard:
@@ -28,7 +32,9 @@ class FakeBoard:
         tty.setraw(theirs)
         self.path, self._theirs = os.ttyname(theirs), theirs
         self.requests: list[bytes] = []
-        self.answer: Callable[[bytes, int], bytes] = lambda payload, n: packet(0, payload[::-1])
+        self.answer: Callable[[bytes, int], bytes] = lambda payload, n: packet(
+            0, payload[::-1], asked=payload
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -118,11 +124,60 @@ def test_the_last_fault_is_told(board):
         ask(board, timeout_s=0.1)
 
 
-def test_another_length_is_not_asked_again(board):
+def test_another_length_may_be_noise_once_but_not_always(board):
+    board.answer = lambda payload, n: packet(1, b"") if n == 0 else packet(0, b"cba")
+    assert ask(board) == (b"cba", 1)
     board.answer = lambda payload, n: packet(1, b"")
     with pytest.raises(InputError, match="another model"):
-        ask(board)
-    assert len(board.requests) == 1
+        ask(board, timeout_s=0.1)
+
+
+def test_a_late_answer_is_not_taken_for_that_to_the_next_request(board):
+    late = packet(0, b"cba")
+    board.answer = lambda payload, n: late + packet(0, b"fed", asked=payload)
+    assert ask(board, b"def") == (b"fed", 0)
+    # neither where it comes instead of the answer
+    board.answer = lambda payload, n: late if n == 1 else packet(0, b"fed", asked=payload)
+    assert ask(board, b"def") == (b"fed", 1)
+
+
+def test_the_time_that_the_request_takes_on_the_line_is_not_silence(board):
+    def answer(payload: bytes, n: int) -> bytes:
+        time.sleep(0.35)  # 46 bytes at 1200 baud take 0.38 s
+        return packet(0, b"ok", asked=payload)
+
+    board.answer = answer
+    with SerialPort(board.path, 1200) as port:
+        line = Line(port, timeout_s=0.2, retries=0)
+        assert line.ask(bytes(40)) == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        (b"$GPGLL,4916.45,N\r\n", "bytes came, but no answer; check the port"),
+        (b"\xa5\x5a\0\xff\xff" + bytes(2000), "wrong CRC|broke off"),
+    ],
+)
+def test_a_device_that_never_falls_silent_is_given_up(board, said, complaint):
+    """What it says is no answer, even where it has marks, and does not prolong the wait."""
+    stop = threading.Event()
+
+    def chatter() -> None:
+        while not stop.is_set():
+            with suppress(BlockingIOError):
+                os.write(board.ours, said)
+            time.sleep(0.002)
+
+    board.answer = lambda payload, n: b""
+    talker = threading.Thread(target=chatter)
+    talker.start()
+    try:
+        with pytest.raises(ToolFailedError, match=complaint):
+            ask(board, timeout_s=0.1)
+    finally:
+        stop.set()
+        talker.join()
 
 
 def test_what_is_no_port_is_refused(tmp_path, board):

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from gate2hw import __version__
-from gate2hw.errors import InputError, ToolMissingError, nearest
+from gate2hw.errors import InputError, ToolFailedError, ToolMissingError, nearest
+from gate2hw.flow.asic.asic_blocks import block_of, blocks_of
 from gate2hw.flow.asic.asic_files import constraints_text, librelane_text, readme_text
 from gate2hw.flow.asic.mapped import load_mapped
 from gate2hw.flow.asic.power import power_of, stream_images
 from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
-from gate2hw.flow.clock.routing import BLOCKS
 from gate2hw.flow.clock.stages import Stages, parse_stages
 from gate2hw.flow.signoff.checks import check_rtl_files
 from gate2hw.ir.netlist import Netlist
@@ -109,17 +109,20 @@ def _timing(
         unknown = ("fmax_mhz", "clock_met", "latency_ns", "images_per_s")
         return {**dict.fromkeys(unknown), "timing": None, "timing_reason": reason}
     top = manifest.modules["top"]
-    found = opensta.time_netlist(
-        netlist,
-        request.library,
-        out / f"{top}.sdc",
-        top=top,
-        inputs=INPUTS,
-        clock_ns=request.clock_ns,
-        io_fraction=IO_FRACTION,
-        out_dir=out,
-        timeout_s=STA_TIMEOUT_S,
-    )
+    try:
+        found = opensta.time_netlist(
+            netlist,
+            request.library,
+            out / f"{top}.sdc",
+            top=top,
+            inputs=INPUTS,
+            clock_ns=request.clock_ns,
+            io_fraction=IO_FRACTION,
+            out_dir=out,
+            timeout_s=STA_TIMEOUT_S,
+        )
+    except ToolFailedError as error:
+        raise ToolFailedError(f"{error}; area and power alone: --sta none") from error
     path = found.critical_path
     return {
         "fmax_mhz": found.fmax_mhz,
@@ -142,15 +145,6 @@ def _timing(
     }
 
 
-def _block_of(module: str, manifest: Manifest) -> str:
-    """The block that a module belongs to."""
-    inner = module.removeprefix(f"{manifest.name}_")
-    for block, patterns in BLOCKS.items():
-        if any(re.fullmatch(pattern.replace("*", ".*"), inner) for pattern in patterns):
-            return block
-    return "other"
-
-
 def _points(
     path: opensta.TimingPath, netlist: Path, manifest: Manifest, net: Netlist
 ) -> list[dict[str, Any]]:
@@ -162,7 +156,7 @@ def _points(
         entry: dict[str, Any] = {
             "pin": point.pin,
             "cell": point.cell,
-            "block": _block_of(modules.get(where, ""), manifest),
+            "block": block_of(modules.get(where, ""), manifest),
             "delay_ns": point.delay_ns,
             "net": point.net,
         }
@@ -259,10 +253,7 @@ def _synth(
     top, cloud = manifest.modules["top"], manifest.modules["gates"]
     netlist, cloud_path = out / f"{top}_mapped.v", out / f"{cloud}_mapped.v"
     json_path = out / f"{top}_mapped.json"
-    blocks = {
-        name: [f"{manifest.name}_{module}" for module in modules]
-        for name, modules in BLOCKS.items()
-    }
+    blocks = blocks_of(manifest)
     files = [*files, *_write_handover(out, rtl_dir, manifest, request)]
     progress(1, 4, f"{TARGET}: cells of {request.library.name}")
     adders = blocks["popcount"] if request.popcount == "cells" else []
@@ -294,9 +285,13 @@ def _library(liberty: Path | str | None) -> Library:
             "some: sudo apt-get install qflow-tech-osu018)"
         )
     library = read_liberty(liberty)
-    flip_flops = [cell for cell in library.cells.values() if cell.flip_flop is not None]
-    if not flip_flops or not any(cell.is_logic for cell in library.cells.values()):
-        raise InputError(f"{liberty}: holds no flip-flop, or no gate; it cannot carry a design")
+    if not library.flip_flops():
+        raise InputError(
+            f"{liberty}: holds no flip-flop that a design can use (those with scan inputs, of "
+            "several bits or with dont_use do not count)"
+        )
+    if not any(cell.is_logic and not cell.dont_use for cell in library.cells.values()):
+        raise InputError(f"{liberty}: holds no gate that a design can use")
     return library
 
 

@@ -17,7 +17,8 @@ def constraints_text(top: str, inputs: Sequence[str], clock_ns: float, io_fracti
         f"# {top}: timing constraints, written by gate2hw; times in ns\n"
         "# Every path is timed: no false path, no multicycle path. rst is synchronous, so it has\n"
         "# an input delay like any other input. What drives inputs and loads outputs depends on\n"
-        "# the library and is not set here.\n"
+        "# the library and is not set here. A tool with other units must say so, not misread.\n"
+        "set_units -time ns\n"
         f"create_clock -name clk -period {clock_ns:.4f} [get_ports clk]\n"
         f"set_input_delay {delay} -clock clk [get_ports {{{' '.join(inputs)}}}]\n"
         f"set_output_delay {delay} -clock clk [all_outputs]\n"
@@ -41,7 +42,6 @@ def librelane_text(
         "PNR_SDC_FILE": relative(sdc),
         "SIGNOFF_SDC_FILE": relative(sdc),
         "FP_CORE_UTIL": 40,
-        "PL_TARGET_DENSITY_PCT": 50,
     }
     return json.dumps(config, indent=2) + "\n"
 
@@ -54,6 +54,6 @@ def readme_text(top: str) -> str:
         "never run LibreLane on it. With LibreLane and a PDK installed:\n\n"
         "```\nlibrelane config.json\n```\n\n"
         "It starts from the RTL, not from the netlist that gate2hw mapped to another library.\n"
-        "Utilisation and density are usual first values; the clock is the one that\n"
-        "`gate2hw synth --target asic` was asked for.\n"
+        "The utilisation is a usual first value, the density of placement is left to LibreLane;\n"
+        "the clock is the one that `gate2hw synth --target asic` was asked for.\n"
     )

@@ -168,11 +168,37 @@ def _steps(net: MappedNetlist) -> list[_Step]:
     return steps
 
 
+def _constants(net: MappedNetlist) -> npt.NDArray[np.int8]:
+    """(nets,): 0 or 1 for constants and what tie cells drive, else -1."""
+    found = np.full(net.n_nets, -1, np.int8)
+    found[:2] = [0, 1]
+    for group in net.groups:
+        if group.cell.is_logic and not group.cell.inputs:
+            for pin in group.cell.outputs:
+                found[group.nets[pin]] = group.cell.function(pin).table(())
+    return found
+
+
+def _is_tied_off(
+    group: CellGroup, function: Function | None, constant: npt.NDArray[np.int8]
+) -> bool:
+    """Whether clear or preset by `function` can never happen in any flip-flop of `group`."""
+    if function is None:
+        return True
+    if not set(function.pins()) <= set(group.nets):
+        return False
+    values = {pin: constant[group.nets[pin]] for pin in function.pins()}
+    if any((value < 0).any() for value in values.values()):
+        return False
+    words = {pin: np.where(value == 1, _ONES, np.uint64(0)) for pin, value in values.items()}
+    return not function.evaluate(words).any()
+
+
 class Simulation:
     """64 copies of a netlist, a bit of a word each, from clock edge to clock edge.
 
     Flip-flops begin as 0. Raises InputError where the netlist holds latches, other clocks than the
-    rising edge of the port `clock`, or asynchronous set or clear.
+    rising edge of the port `clock`, or asynchronous set or clear that is not tied off.
     """
 
     def __init__(self, net: MappedNetlist, clock: str = "clk") -> None:
@@ -181,14 +207,19 @@ class Simulation:
         self.values[1] = _ONES
         self._steps = _steps(net)
         self._registers = []
+        constant = _constants(net)
         for group in net.groups:
             if group.cell.is_logic:
                 continue
             flip_flop = group.cell.flip_flop
-            if flip_flop is None or flip_flop.clear or flip_flop.preset:
+            tied = flip_flop is not None and all(
+                _is_tied_off(group, function, constant)
+                for function in (flip_flop.clear, flip_flop.preset)
+            )
+            if flip_flop is None or group.cell.is_latch or not tied:
                 raise InputError(
                     f"{group.cell.name}: only gates and flip-flops without asynchronous set or "
-                    "clear can be simulated"
+                    "clear (but for those tied off) can be simulated"
                 )
             on = flip_flop.clocked_on
             if on.kind != "pin" or (group.nets[on.name] != net.inputs[clock][0]).any():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -35,7 +35,8 @@ _DELAYS: Final[Mapping[str, Delays]] = MappingProxyType(
 _SLOW_ICE40: Final = 2.6
 """How much slower than the HX parts the UP5K is."""
 _SEED_TRIES: Final = 3
-"""Tries that are kept for other placements of the best registers."""
+_SEED_SHARE: Final = 3
+"""So many tries, at most one of so many, are kept for other placements of the best registers."""
 _AIM: Final = 1.2
 """Where no clock is asked for, place and route aims that much higher than the estimate."""
 _NEAR: Final = 0.85
@@ -98,11 +99,12 @@ class _Search:
         number, most = len(self.found), self.goal.n_tries
         name = f"{stages}_seed={seed}".replace("=", "").replace(",", "_")
         out = tries_path(self.folder, self.target) / name
-        told = f"{self.target.name}, try {number + 1} ({stages}, seed {seed})"
+        told = f"try {number + 1} ({stages}, seed {seed})"
 
         def inner(done: int, total: int, message: str) -> None:
             if done < total:
-                self.progress(number, most, f"{told}: {message.rpartition(': ')[2]}")
+                doing = message.rpartition(": ")[2]
+                self.progress(number, most, f"{self.target.name}, {told}: {doing}")
 
         key = key_of(step="try", request=request.to_json(), **self.inputs)
         result = (
@@ -114,7 +116,8 @@ class _Search:
         said = "does not fit"
         if result["fits"]:
             said = f"{result['fmax_mhz']:.1f} MHz, slowest in {result['critical']['block']}"
-        self.progress(number + 1, most, f"{told}: {said}")
+        # begins otherwise than the lines before it: what a try gave is shown, however soon it comes
+        self.progress(number + 1, most, f"{told} on {self.target.name}: {said}")
         return result
 
     def best(self) -> tuple[Path, Request, dict[str, Any]]:
@@ -132,17 +135,32 @@ class _Search:
     def choose(self) -> Stages | None:
         """The next registers to try, or None where the estimate promises no gain."""
         goal, shape = self.goal, self.shape
+        known = {*self.tried, *self.too_many()}
         if goal.latency_cycles is not None:
-            stages = best_within(goal.latency_cycles, shape, self.delays, self.tried)
+            stages = best_within(goal.latency_cycles, shape, self.delays, known)
         else:
             assert goal.clock_mhz is not None
-            stages = cheapest_for(1e3 / goal.clock_mhz, shape, self.delays, self.tried)
+            stages = cheapest_for(1e3 / goal.clock_mhz, shape, self.delays, known)
         fitting = [result for _, _, result in self.found if result["fits"]]
         if stages is not None and fitting:
             fastest = min(map(self.period_ns, fitting))
             if self.delays.period_ns(stages, shape) > _GAIN * fastest:
                 return None
         return stages
+
+    def too_many(self) -> Iterator[Stages]:
+        """The registers that are no fewer, anywhere, than some that did not fit."""
+        refused = [asked.stages for _, asked, result in self.found if not result["fits"]]
+        for stages in self.shape.choices(fewer=True):
+            if any(one is not None and stages.has_all_of(one) for one in refused):
+                yield stages
+
+    def fewer(self) -> Stages | None:
+        """What to try where the last did not fit: the registers of the generic RTL, then what lies
+        between; if not even those fit, nothing does."""
+        if self.plain not in self.tried:
+            return self.plain
+        return self.choose() if any(result["fits"] for _, _, result in self.found) else None
 
     def learn(self, stages: Stages, result: Mapping[str, Any]) -> None:
         """Correct the estimate by what place and route found."""
@@ -162,6 +180,7 @@ class _Search:
     def go(self) -> None:
         """Try until the clock is met or nothing more is to be gained."""
         seed = self.request.seed
+        n_kept = min(_SEED_TRIES, self.goal.n_tries // _SEED_SHARE)
         stages = self.choose()
         while stages is not None and len(self.found) < self.goal.n_tries:
             result = self.run(stages, seed)
@@ -169,13 +188,12 @@ class _Search:
                 return
             left = self.goal.n_tries - len(self.found)
             if not result["fits"]:
-                # fewer registers may; if not even those of the generic RTL do, nothing does
-                stages = None if self.plain in self.tried else self.plain
+                stages = self.fewer() if left > n_kept or self.plain not in self.tried else None
             else:
                 self.learn(stages, result)
                 # registers in the core do not help a path outside of it, another placement may
                 in_core = result["critical"]["block"] in CORE_BLOCKS
-                stages = self.choose() if in_core and left > _SEED_TRIES else None
+                stages = self.choose() if in_core and left > n_kept else None
             if stages is None and self.wants_seed():
                 stages, seed = self.best()[1].stages, seed + 1
 
@@ -205,8 +223,9 @@ def keep(
     for stale in (home / "rtl").glob("*"):
         stale.unlink()
     names = sorted(BuildFolder(out).steps()["try"]["files"])
-    beside = [path.name for path in out.iterdir() if path.suffix in (".asc", ".config", ".log")]
-    for name in [*names, *beside, *(path.name for path in out.glob("*_nextpnr.json"))]:
+    patterns = ("*.asc", "*.config", "*.log", "*_nextpnr.json", "constraints.*")
+    beside = [path.name for pattern in patterns for path in sorted(out.glob(pattern))]
+    for name in [*names, *beside]:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(out / name, home / name)
     if result["fits"]:

@@ -6,27 +6,33 @@ import itertools
 import json
 import math
 import shutil
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 from gate2hw import __version__
 from gate2hw.errors import DoesNotFitError
 from gate2hw.flow.build import LUTS, BuildFolder, Progress
-from gate2hw.flow.clock.critical import critical
+from gate2hw.flow.clock.blocks import BLOCKS, areas, blocks_of
+from gate2hw.flow.clock.critical import CORE, Words, critical, fan_out
 from gate2hw.flow.clock.stages import Stages
-from gate2hw.flow.stream.stream_build import clouds_for_target, emit_for_target
+from gate2hw.flow.stream.stream_build import clouds_for_target, emit_for_target, luts_of
 from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist
 from gate2hw.ir.store import load_netlist, write_text
 from gate2hw.passes.staging import staging
 from gate2hw.rtl import Manifest, emit_rtl
 from gate2hw.rtl.cells import PopcountCells, emit_cells, emit_popcounts
+from gate2hw.rtl.options import StorageForm
 from gate2hw.tools import nextpnr, yosys
-from gate2hw.tools.targets import Target, check_fits
+from gate2hw.tools.fanout import FanOut, fan_outs
+from gate2hw.tools.targets import Family, Target, check_fits
 
 __all__ = [
+    "BLOCKS",
+    "STORAGE",
     "Mapper",
     "Request",
     "cells_of_target",
@@ -42,17 +48,10 @@ SYNTHESIS_TIMEOUT_S = 3600.0
 ROUTE_TIMEOUT_S = 7200.0
 CONTROL_PINS = 9
 """clk, rst, frame_error, and valid, ready and last of both streams."""
-BLOCKS: Final = {
-    "gates": ("gates",),
-    "popcount": ("core_popcount_*", "popcount_*"),
-    "argmax": ("core_argmax*",),
-    "pipeline": ("core",),
-    "encoder": ("top_receiver*",),
-    "stream": ("top_sender*",),
-    "top": ("top",),
-}
-"""Parts of the design, and their modules behind the prefix; the receiver holds the encoder, the
-core the registers between its parts."""
+STORAGE: Final[Mapping[Family, StorageForm]] = MappingProxyType(
+    {"ice40": "logic", "ecp5": "enable"}
+)
+"""How a stored input bit is the smallest: in one cell with its flip-flop, or with no LUT at all."""
 _CELLS: Final = {"ice40": "ICESTORM_LC", "ecp5": "TRELLIS_COMB"}
 """The sites that nextpnr counts: a LUT and a flip-flop, or a LUT alone."""
 
@@ -114,33 +113,11 @@ def clouds_for(
     return clouds, luts
 
 
-def _luts_by_layer(luts: LutNetlist, n_luts: int) -> dict[str, int]:
-    """LUTs of the cloud by the layer of the neuron that they came from."""
-    layer = luts.sites.layer_of(luts.origin)
-    names = [site.name for site in luts.sites.layers]
-    counts = {name: int((layer == number).sum()) for number, name in enumerate(names)}
-    counts["unknown"] = int((layer < 0).sum())
-    counts["complements"] = n_luts - luts.n_luts
-    return {name: count for name, count in counts.items() if count}
-
-
-def _areas(mapped: yosys.SynthResult, luts: LutNetlist, n_luts: int) -> dict[str, Any]:
-    """Cells of each part of the design; `area` is the LUTs alone, which the report draws."""
-    blocks: dict[str, dict[str, Any]] = {
-        name: mapped.part(name) for name, cells in mapped.blocks.items() if cells
-    }
-    blocks["gates"]["luts_by_layer"] = _luts_by_layer(luts, n_luts)
-    return {
-        "area": {name: block["luts"] for name, block in blocks.items() if block["luts"]},
-        "area_by_block": blocks,
-    }
-
-
 def _emit_for(
-    folder: BuildFolder, out: Path, request: Request, family: str
+    folder: BuildFolder, out: Path, request: Request, family: Family
 ) -> tuple[Path, Manifest, list[Path]]:
-    """Write RTL of its own into `out` where the popcounts or the registers are to be others than
-    the generic RTL has."""
+    """Write RTL of its own into `out` where the popcounts, the registers or the storage are to be
+    others than the generic RTL has."""
     generic = Manifest.load(folder.path / "rtl" / "manifest.json")
     own = out / "rtl"
     net = load_netlist(folder.path / "netlist.npz")
@@ -149,6 +126,7 @@ def _emit_for(
     if generic.arch == "stream":
         manifest = emit_for_target(folder.path, net, own, options, family)
         return own, manifest, [own / name for name in [*manifest.files, "manifest.json"]]
+    options = replace(options, storage=STORAGE[family])
     if options == generic.options():
         for stale in own.glob("*"):
             stale.unlink()
@@ -171,7 +149,8 @@ def _figures(
     manifest: Manifest,
     pnr: nextpnr.PnrResult,
     mapped: yosys.SynthResult,
-    luts: LutNetlist | None,
+    nets: list[FanOut],
+    words: Words,
 ) -> dict[str, Any]:
     fmax_hz = pnr.fmax_mhz * 1e6
     sites = pnr.utilisation.get(_CELLS[mapped.family])
@@ -192,14 +171,16 @@ def _figures(
         "clock_mhz": pnr.clock_mhz,
         "clock_met": pnr.clock_met,
         "critical_path": pnr.critical_path,
-        "critical": critical(pnr.critical_path, luts),
+        "critical": critical(pnr.critical_path, words),
+        "fan_out": fan_out(nets, words),
         "stages": Stages.of(manifest).to_json(),
         "core_latency_cycles": manifest.core_latency_cycles,
         "latency_cycles": manifest.top_latency_cycles,
         "latency_ns": round(manifest.top_latency_cycles / pnr.fmax_mhz * 1e3, 3),
         "interval_cycles": manifest.interval_cycles,
         "images_per_s": math.floor(fmax_hz / manifest.interval_cycles),
-        "core_images_per_s": math.floor(fmax_hz),
+        # a streaming design has no core that takes an image a clock
+        "core_images_per_s": math.floor(fmax_hz) if manifest.arch == "unrolled" else None,
         "counts_encoder": True,
         "popcount": manifest.popcount,
         "time_synthesis_s": round(mapped.time_s, 2),
@@ -212,11 +193,13 @@ def clean(out: Path) -> None:
     patterns = ("*.bi[nt]", "*_cells.v", "*.asc", "*.config", "*_nextpnr.json", "results.json")
     for stale in itertools.chain.from_iterable(out.glob(pattern) for pattern in patterns):
         stale.unlink(missing_ok=True)
-    for killed in out.glob(".nextpnr-*"):
+    for killed in (*out.glob(".nextpnr-*"), *out.glob(".yosys-*")):
         shutil.rmtree(killed, ignore_errors=True)
 
 
-def _place(target: Target, out: Path, json_path: Path, request: Request) -> nextpnr.PnrResult:
+def _place(
+    target: Target, out: Path, json_path: Path, request: Request, progress: Progress
+) -> nextpnr.PnrResult:
     return nextpnr.place_and_route(
         family=target.family,
         device_args=target.device_args,
@@ -226,6 +209,7 @@ def _place(target: Target, out: Path, json_path: Path, request: Request) -> next
         seed=request.seed,
         timeout_s=ROUTE_TIMEOUT_S,
         constraint_path=_constraints(out, target, request.clock_mhz),
+        on_phase=lambda phase: progress(2, 4, f"{target.name}: place and route, {phase}"),
     )
 
 
@@ -244,15 +228,15 @@ def route(
     n_ios = 2 * 8 * manifest.bus_bytes + CONTROL_PINS
     sources = [rtl_dir / name for name in manifest.files]
     clouds: list[yosys.Cloud] = []
-    areas: dict[str, Any] = {}
-    luts: LutNetlist | None = None
+    layers: dict[str, LutNetlist] = {}
     try:
         check_fits(target, None, n_ios)
         if request.mapper == "gate2hw":
             if manifest.arch == "stream":
                 clouds = clouds_for_target(folder.path, out, manifest, target.family)
+                layers = luts_of(folder.path)
             else:
-                clouds, luts = clouds_for(folder, out, target, manifest)
+                clouds, layers[CORE] = clouds_for(folder, out, target, manifest)
             mapped_here = {f"{cloud.module}.v" for cloud in clouds}
             sources = [source for source in sources if source.name not in mapped_here]
             files = [*files, *(cloud.path for cloud in clouds)]
@@ -266,19 +250,19 @@ def route(
             options=target.yosys_options,
             timeout_s=SYNTHESIS_TIMEOUT_S,
             clouds=clouds,
-            blocks={
-                part: [f"{manifest.name}_{module}" for module in modules]
-                for part, modules in BLOCKS.items()
-            },
+            blocks=blocks_of(manifest),
         )
-        if luts is not None:
-            areas = _areas(mapped, luts, clouds[0].luts)
         check_fits(target, mapped, n_ios)
         progress(2, 4, f"{target.name}: place and route")
-        pnr = _place(target, out, json_path, request)
+        pnr = _place(target, out, json_path, request, progress)
     except DoesNotFitError as error:
         return files, {"fits": False, "reason": str(error), **request.asked()}
-    result = {**_figures(manifest, pnr, mapped, luts), **areas, **request.asked()}
+    words = Words(layers, max(1, manifest.bus_bytes // manifest.bytes_per_feature))
+    figures = _figures(manifest, pnr, mapped, fan_outs(json_path, top), words)
+    if clouds:
+        n_luts = {cloud.module: cloud.luts for cloud in clouds}.get(manifest.modules["gates"])
+        figures |= areas(mapped, None if n_luts is None else (layers[CORE], n_luts))
+    result = {**figures, **request.asked()}
     results_path = out / "results.json"
     write_text(results_path, json.dumps(result, indent=2, sort_keys=True) + "\n")
     progress(4, 4, f"{target.name}: routed at {pnr.fmax_mhz:.1f} MHz")

@@ -85,6 +85,11 @@ class Stages:
         tree = max(0, levels - 1) * self.tree + levels * self.compare
         return self.gates + self.popcount + self.outputs + self.scores + tree + self.result
 
+    def has_all_of(self, other: Stages) -> bool:
+        """Whether every register of `other` is here, too."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return all(here >= there for here, there in pairs)
+
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return asdict(self)

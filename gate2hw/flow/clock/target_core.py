@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from gate2hw.flow.clock.stages import Stages
 from gate2hw.flow.signoff.benches import Bench
 from gate2hw.rtl import Manifest
 from gate2hw.tools import yosys
@@ -27,8 +28,7 @@ def core_bench(
     has been simulated.
     """
     manifest = bench.manifest
-    is_pipelined = manifest.core_latency_cycles != generic.core_latency_cycles
-    if manifest.arch != "unrolled" or not is_pipelined:
+    if manifest.arch != "unrolled" or Stages.of(manifest) == Stages.of(generic):
         return None
     unwanted = {manifest.modules["top"]}
     sources: list[Path] = []

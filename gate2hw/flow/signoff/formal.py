@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +16,9 @@ from gate2hw.tools.resources import data_dir
 from gate2hw.tools.run import run_tool
 from gate2hw.tools.vcd import table
 
-__all__ = ["FREE_MODULES", "PROPERTIES", "HarnessKind", "prove_streams"]
+__all__ = ["FREE_MODULES", "PROPERTIES", "HarnessKind", "prove_streams", "rules_digest"]
 
-HarnessKind: TypeAlias = Literal["stream", "data"]
+HarnessKind: TypeAlias = Literal["stream", "whole", "data"]
 
 PROPERTIES: Final = MappingProxyType(
     {
@@ -31,6 +32,7 @@ PROPERTIES: Final = MappingProxyType(
         "bad_no_result": "a frame inside gives its result within the latency once the output is "
         "free, whether the sink is ready or not",
         "bad_input_shut": "with a ready sink the input opens within a result's beats",
+        "bad_out_of_step": "the design counts beats and frames as its rules do",
         "bad_wrong_bit": "every bit of every frame reaches the result of that frame, in its place",
         "can_fill": "two frames are inside at once",
         "can_shut": "the input is shut",
@@ -43,6 +45,7 @@ PROPERTIES: Final = MappingProxyType(
 )
 """What a property says: ``bad_*`` never happens; ``can_*`` can, or the proof would be empty."""
 
+_STAGES: Final = ("{name}_top_conv_*", "{name}_top_pool_*", "{name}_top_head*")
 FREE_MODULES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
         "unrolled": (
@@ -50,11 +53,20 @@ FREE_MODULES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
             "{name}_popcount*",
             "{name}_core_popcount*",
             "{name}_core_argmax",
-        )
+        ),
+        "stream": (
+            "{name}_*gates",
+            "{name}_delay_*",
+            "{name}_*popcount*",
+            "{name}_core_argmax",
+            "{name}_top_ranking_argmax",
+            *_STAGES,
+        ),
     }
 )
 """By architecture: modules whose outputs are taken as any value in any cycle, as no handshake
-depends on what they compute. The rest of the top is proved as it was written."""
+depends on what they compute. The rest of the top is proved as it was written. The stages of a
+streaming design are free here; each is proved by itself (`flow.stream.stage_proofs`)."""
 
 _COLUMNS: Final = MappingProxyType(
     {
@@ -91,6 +103,26 @@ def _harness(kind: HarnessKind, manifest_path: Path, netlist: Path | None, out: 
     return [*(sim_dir / "formal" / name for name in rules), out]
 
 
+def rules_digest() -> str:
+    """What the Verilog of the rules is: a proof is one of these rules."""
+    sha = hashlib.sha256()
+    for path in sorted((data_dir("sim") / "formal").glob("*.v")):
+        sha.update(path.read_bytes())
+    return sha.hexdigest()
+
+
+def _registers(manifest: Manifest) -> dict[str, str]:
+    """Wires of the harness to the registers of a streaming top that they show."""
+    core = "core" if f"{manifest.modules['core']}.v" in manifest.files else "ranking"
+    names = {name: f"pixels.{name}" for name in ("count", "fill", "swallow")}
+    names |= {"queue": "verdicts.queue", "n_queued": "verdicts.count"}
+    names |= {"push": "verdicts.push_reg", "good_next": "verdicts.good_reg"}
+    names |= {"advance": "sender.advance"}
+    for stage in range(1, 1 + manifest.core_latency_cycles):
+        names[f"valid_{stage}"] = f"{core}.valid_{stage}"
+    return {f"seen_{name}": f"dut.{register}" for name, register in names.items()}
+
+
 def prove_streams(
     sources: Sequence[Path],
     manifest: Manifest,
@@ -103,7 +135,9 @@ def prove_streams(
 ) -> dict[str, Any]:
     """Prove the rules of both streams (`kind` ``stream``) on the Verilog `sources` of a top, or
     that it carries every bit of a frame to its result (``data``, which takes the core's place:
-    `sources` hold the top alone, and `netlist` tells the encoder).
+    `sources` hold the top alone, and `netlist` tells the encoder). Of a streaming design,
+    ``stream`` proves the rules that hold whatever its stages do; ``whole`` all of them with the
+    stages in, which ends in minutes for maps of a few pixels only.
 
     The proofs are unbounded; frames, stalls and resets are free in every cycle.
     Returns ``{"method", "result", "properties": [...], "not_proved": [names]}``; the result is
@@ -114,8 +148,12 @@ def prove_streams(
     work_dir.mkdir(parents=True, exist_ok=True)
     harness = work_dir / f"{manifest.name}_{kind}_harness.v"
     around = _harness(kind, manifest_path.resolve(), netlist and netlist.resolve(), harness)
-    free = FREE_MODULES[manifest.arch]
-    connect = {f"dut.core.{name}": name for name in ("which", "where")} if kind == "data" else {}
+    free = [part for part in FREE_MODULES[manifest.arch] if kind != "whole" or part not in _STAGES]
+    connect: dict[str, str] = {}
+    if kind == "data":
+        connect = {f"dut.core.{name}": name for name in ("which", "where")}
+    elif kind == "stream" and manifest.arch == "stream":
+        connect = _registers(manifest)
     found = check_properties(
         [*sources, *around],
         top="gate2hw_harness",
@@ -124,7 +162,8 @@ def prove_streams(
         free=[] if kind == "data" else [module.format(name=manifest.name) for module in free],
         connect=connect,
     )
-    for entry in found:
+    # what is broken comes before what is missing
+    for entry in sorted(found, key=lambda entry: entry.name):
         _judge(entry)
     open_ones = [entry.name for entry in found if entry.verdict == "undecided"]
     return {

@@ -3,7 +3,9 @@ to be none."""
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,13 +48,29 @@ BLOCKS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = MappingProxyType(
             "storage": (_RECEIVER, *_CONTROL, "%d", _COMPARATORS, "%d"),
             "receiver": _CONTROL,
             "sender": ("{name}_top_sender",),
-        }
+        },
+        "stream": {
+            "gates": ("{name}_*gates",),
+            "popcount": ("{name}_core_popcount*", "{name}_top_head_popcount*"),
+            "argmax": ("{name}_core_argmax", "{name}_top_ranking_argmax"),
+            "core": ("{name}_core", "{name}_top_ranking"),
+            "window": ("{name}_top_conv_*",),
+            "line buffer": ("{name}_delay_*",),
+            "pool": ("{name}_top_pool_*",),
+            "map": ("{name}_top_head",),
+            "receiver": ("{name}_top_pixels",),
+            "verdicts": ("{name}_top_verdicts",),
+            "sender": ("{name}_top_sender",),
+        },
     }
 )
 """By architecture: blocks to plant faults in, as selections of Yosys. ``receiver`` is the logic
-that its handshake and ``frame_error`` depend on, ``storage`` the rest but for the encoder."""
+that its handshake and ``frame_error`` depend on, ``storage`` the rest but for the encoder. Of a
+streaming design, ``window`` is scan and taps, ``map`` the collector or the sums behind the last
+map, ``receiver`` encoder and frame control, ``verdicts`` the queue of good and bad frames; a design
+may lack some."""
 
-_WEIGHTS: Final = MappingProxyType({"receiver": 3, "sender": 2})
+_WEIGHTS: Final = MappingProxyType({"receiver": 3, "sender": 2, "window": 3})
 """Blocks that get more than one share of the faults."""
 _IN_CORE: Final = ("gates", "popcount", "argmax", "core")
 _HEALTHY: Final = (0, (1 << FAULT_BITS) - 1)
@@ -177,16 +195,35 @@ def _blocks(plan: Plan, n_faults: int) -> dict[str, tuple[list[str], int]]:
     arch = plan.manifest.arch
     if arch not in BLOCKS:
         raise InputError(f"no blocks are known of architecture {arch!r}")
-    weights = {block: _WEIGHTS.get(block, 1) for block in BLOCKS[arch]}
+    parts_of = {
+        block: [part.format(name=plan.manifest.name) for part in parts]
+        for block, parts in BLOCKS[arch].items()
+    }
+    if arch == "stream":
+        known = _module_names(plan)
+        parts_of = {
+            block: parts
+            for block, parts in parts_of.items()
+            if any(fnmatch.filter(known, part) for part in parts)
+        }
+    weights = {block: _WEIGHTS.get(block, 1) for block in parts_of}
     total = sum(weights.values())
     # twice as many as asked for: some will turn out to change nothing
     return {
-        block: (
-            [part.format(name=plan.manifest.name) for part in parts],
-            2 * -(-n_faults * weights[block] // total),
-        )
-        for block, parts in BLOCKS[arch].items()
+        block: (parts, 2 * -(-n_faults * weights[block] // total))
+        for block, parts in parts_of.items()
     }
+
+
+def _module_names(plan: Plan) -> list[str]:
+    """Of the emitted Verilog."""
+    texts = ((plan.rtl_dir / name).read_text("utf-8") for name in plan.manifest.files)
+    return [name for text in texts for name in re.findall(r"^module (\w+)", text, re.MULTILINE)]
+
+
+def _kinds(manifest: Manifest) -> list[BenchKind]:
+    """The benches that there are of a design: a streaming one has no core of its own."""
+    return [kind for kind in KINDS if kind == "top" or manifest.arch != "stream"]
 
 
 def mutate_benches(plan: Plan, *, n_faults: int, progress: Progress = silent) -> dict[str, Any]:
@@ -211,7 +248,7 @@ def mutate_benches(plan: Plan, *, n_faults: int, progress: Progress = silent) ->
     top, blocks = plan.manifest.modules["top"], _blocks(plan, n_faults)
     progress(0, 4, "planting faults")
     faults = list_faults(sources, top=top, blocks=blocks, work_dir=plan.work_dir, seed=plan.seed)
-    kinds = [kind for kind in KINDS if kind in plan.manifest.modules]
+    kinds = _kinds(plan.manifest)
     mutants = {kind: plan.work_dir / f"{kind}_mutants.v" for kind in kinds}
     modules = {plan.manifest.modules[kind]: path for kind, path in mutants.items()}
     write_mutants(sources, faults, top=top, out_paths=modules)

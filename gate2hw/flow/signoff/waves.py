@@ -13,9 +13,12 @@ import numpy.typing as npt
 from gate2hw.errors import CheckFailedError, InputError
 from gate2hw.flow.build import BuildFolder, Progress, silent
 from gate2hw.flow.signoff.checks import Chain, load_chain
+from gate2hw.flow.stream.stream_build import load_spec
+from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.simulate import classes, scores
 from gate2hw.ir.store import atomic_path, write_text
 from gate2hw.rtl import Manifest
+from gate2hw.rtl.stream_spec import WindowSpec
 from gate2hw.tools.vcd import Vcd, read_vcd
 from gate2hw.tools.waves import simulate
 
@@ -23,6 +26,8 @@ __all__ = ["wave"]
 
 _RESET_CYCLES = 2
 _AFTER_CYCLES = 4
+_MOST_WORK = 100_000_000
+"""Gates times clock cycles: mnist-tiny's 4 million take Yosys 20 s."""
 _STREAMS = ("tvalid", "tready", "tlast", "tdata")
 
 
@@ -40,8 +45,8 @@ def wave(
     scores in GTKWave. `out` is ``DIR/wave/sample_K.vcd`` unless given.
 
     Returns ``{"vcd", "gtkw", "sample", "class", "class_name", "label", "n_cycles", "n_signals"}``.
-    Raises InputError without a golden file or such a sample, CheckFailedError where the class on
-    ``m_axis`` is not the software's.
+    Raises InputError without a golden file or such a sample, or for a design that is too large,
+    CheckFailedError where the class on ``m_axis`` is not the software's.
     """
     folder = BuildFolder.existing(out_dir)
     chain = load_chain(folder)
@@ -54,6 +59,13 @@ def wave(
         raise InputError(f"{path}: the waveform is written as VCD; give a name that ends with .vcd")
     x = chain.golden.x[sample : sample + 1]
     manifest = chain.manifest
+    steps = _steps(manifest, x)
+    if _n_gates(chain) * len(steps) > _MOST_WORK:
+        raise InputError(
+            f"{folder.path}: {_n_gates(chain):,} gates over {len(steps):,} cycles take too "
+            "long to simulate with every wire; take a smaller model, a wider bus (--bus-bytes), or "
+            "--arch stream"
+        )
     progress(0, 2, f"simulating sample {sample}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
@@ -67,7 +79,7 @@ def wave(
                 "m_axis_tready": 1,
                 "s_axis_tdata": 8 * manifest.bus_bytes,
             },
-            steps=_steps(manifest, x),
+            steps=steps,
             out_path=temporary,
         )
         progress(1, 2, "naming signals")
@@ -92,6 +104,16 @@ def wave(
         "n_cycles": n_cycles,
         "n_signals": len(vcd.signals) + len(aliases) + len(slices),
     }
+
+
+def _n_gates(chain: Chain) -> int:
+    """Gates that are simulated, roughly."""
+    if chain.manifest.arch != "stream":
+        return chain.net.n_gates
+    spec = load_spec(chain.folder.path)
+    nets = [stage.net for stage in spec.stages if isinstance(stage, WindowSpec)]
+    n_tail = 0 if spec.tail is None else spec.tail.n_gates
+    return spec.lanes * sum(net.n_gates for net in nets) + n_tail
 
 
 def _steps(manifest: Manifest, x: npt.NDArray[Any]) -> list[dict[str, int]]:
@@ -125,30 +147,60 @@ def _class_of(vcd: Vcd, manifest: Manifest) -> tuple[int, int]:
 
 def _names(chain: Chain, vcd: Vcd) -> Iterator[tuple[str, str]]:
     """(name in the model, scopes joined by dots; full name in the Verilog) of what has both."""
-    top, net = chain.manifest.modules["top"], chain.net
-    encoder = net.encoder
+    manifest = chain.manifest
+    if manifest.arch != "stream":
+        yield from _features(chain, vcd)
+    used: set[str] = set()
+    for scope, net, lane in _clouds(chain, vcd):
+        for gate in range(net.n_gates):
+            wire = f"{scope}.n{net.first_gate + gate}"
+            if wire not in vcd.signals:
+                continue
+            name = f"{_neuron(net, gate)}{lane}"
+            if name in used:
+                name += f"_n{net.first_gate + gate}"
+            used.add(name)
+            yield name, wire
+
+
+def _features(chain: Chain, vcd: Vcd) -> Iterator[tuple[str, str]]:
+    """Bits of the encoder as the gates of an unrolled design see them."""
+    encoder = chain.net.encoder
     assert encoder is not None
     for number in chain.manifest.used_inputs:
-        wire = f"{top}.core.gates.n{1 + number}"
+        wire = f"{chain.manifest.modules['top']}.core.gates.n{1 + number}"
         if wire in vcd.signals:
             place = np.unravel_index(int(encoder.feature[number]), encoder.shape)
             at = "_".join(str(int(index)) for index in place)
             yield f"features.x_{at}_above_{int(encoder.threshold[number])}", wire
-    used: set[str] = set()
-    for gate, origin in enumerate(net.origin.tolist()):
-        wire = f"{top}.core.gates.n{1 + net.n_inputs + gate}"
-        if wire not in vcd.signals:
-            continue
-        name = f"merged.n{1 + net.n_inputs + gate}"
-        if origin >= 0:
-            site = net.sites[origin]
-            name = f"{_plain(site.layer)}.neuron_{site.kernel}"
-            name += f"_at_{site.row}_{site.column}" if site.row >= 0 else ""
-            name += f"_gate_{site.gate}" if site.gate else ""
-        if name in used:
-            name += f"_n{1 + net.n_inputs + gate}"
-        used.add(name)
-        yield name, wire
+
+
+def _clouds(chain: Chain, vcd: Vcd) -> Iterator[tuple[str, Netlist, str]]:
+    """(scope of the Verilog, the netlist in it, ending of its names) of each cloud of gates."""
+    top = chain.manifest.modules["top"]
+    if chain.manifest.arch != "stream":
+        yield f"{top}.core.gates", chain.net, ""
+        return
+    spec = load_spec(chain.folder.path)
+    scopes = {name.rpartition(".")[0] for name in vcd.signals}
+    for stage in spec.stages:
+        for lane in range(spec.lanes):
+            scope = f"{top}.{stage.name}.gates_{lane}"
+            if isinstance(stage, WindowSpec) and scope in scopes:
+                yield scope, stage.net, f"_lane_{lane}" if spec.lanes > 1 else ""
+    if spec.tail is not None:
+        yield f"{top}.core.gates", spec.tail, ""
+
+
+def _neuron(net: Netlist, gate: int) -> str:
+    """The place in the model that a gate computes."""
+    site = net.site_of(gate)
+    if site is None:
+        return f"merged.n{net.first_gate + gate}"
+    at = f"_at_{site.row}_{site.column}" if site.row >= 0 else ""
+    return f"{_plain(site.layer)}.neuron_{site.kernel}{at}" + (
+        f"_gate_{site.gate}" if site.gate else ""
+    )
 
 
 def _scores(manifest: Manifest, vcd: Vcd) -> dict[str, tuple[str, int, int]]:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final
 
 import numpy as np
 
 from gate2hw import __version__
-from gate2hw.errors import CheckFailedError, InputError, ModelFileError, nearest
+from gate2hw.errors import CheckFailedError, ModelFileError
 from gate2hw.flow.build import Progress, silent
 from gate2hw.flow.signoff.checks import Chain
 from gate2hw.flow.signoff.comparing import compare_scores
 from gate2hw.flow.signoff.gatecloud import PROOF_TIMEOUT_S, prove_gates
 from gate2hw.flow.signoff.sharing import prove_start
 from gate2hw.flow.stream.stream_cells import (
+    TAIL,
     has_luts,
+    load_luts,
     map_parts,
+    of_part,
     parts_of,
     prove_mapping,
     prove_part_cells,
     stream_clouds,
 )
-from gate2hw.flow.stream.streaming import Streamed, check_streamable, composed, stream_spec
+from gate2hw.flow.stream.streaming import Streamed, composed, stream_spec
 from gate2hw.ir.care import check_care
-from gate2hw.ir.layers import LogicConv
+from gate2hw.ir.lutnetlist import LutNetlist
 from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import random_features, scores
@@ -36,29 +39,20 @@ from gate2hw.passes.proof.equivalence import Proof, prove_equal
 from gate2hw.rtl import Manifest, RtlOptions
 from gate2hw.rtl.stream_spec import InputSpec, PoolSpec, Stage, StreamSpec, WindowSpec
 from gate2hw.tools import yosys
-from gate2hw.tools.targets import Family, load_target
+from gate2hw.tools.targets import Family
 
 __all__ = [
-    "ARCHES",
-    "Arch",
     "StreamBuild",
-    "check_arch",
-    "choose_arch",
     "clouds_for_target",
     "compile_stream",
     "emit_for_target",
     "is_mapped",
     "load_spec",
+    "luts_of",
     "prove_stream",
     "prove_target_cells",
 ]
 
-Arch: TypeAlias = Literal["unrolled", "stream", "auto"]
-ARCHES: Final = get_args(Arch)
-AUTO_LUTS: Final = 20_000
-"""Unrolled LUTs beyond which ``auto`` streams where no target is given."""
-GATES_A_LUT: Final = 2.0
-"""Two-input gates, kernels simplified, that one table of four inputs replaces."""
 N_COMPARED: Final = 256
 N_PROOF_VECTORS: Final = 4096
 BLOCK_RAMS: Final = {"ice40": (30, 16)}
@@ -66,49 +60,6 @@ BLOCK_RAMS: Final = {"ice40": (30, 16)}
 _FOLDER: Final = "stream"
 _SPEC: Final = "spec.json"
 _ARRAYS: Final = ("net", "taps")
-
-
-def estimate_luts(net: Netlist) -> int:
-    """LUT4 of the unrolled core, roughly: gates, a full adder a bit, a cell a stored input bit."""
-    return round(net.n_gates / GATES_A_LUT) + net.n_outputs + len(net.used_inputs())
-
-
-def check_arch(
-    network: LogicNetwork, arch: str, lanes: int, target: str | None, *, lossy: bool
-) -> None:
-    """Raise InputError where what is asked for cannot be, before anything is written."""
-    if arch not in ARCHES:
-        raise InputError(f"arch {arch!r} is unknown; {nearest(arch, ARCHES)}")
-    if target is not None:
-        load_target(target)
-    if lanes < 1:
-        raise InputError(f"positions_per_clock is {lanes}; give 1 or more")
-    if arch == "unrolled" and lanes > 1:
-        raise InputError("positions_per_clock is of streaming designs; compile with --arch stream")
-    if arch == "stream":
-        if lossy:
-            raise InputError(
-                "an accuracy budget changes single positions; compile with --arch unrolled"
-            )
-        check_streamable(network)
-
-
-def choose_arch(
-    arch: str, network: LogicNetwork, root: Netlist, target: str | None
-) -> tuple[str, str]:
-    """(``"unrolled"`` or ``"stream"``, why). ``auto`` streams what has a convolution and, unrolled,
-    would take more LUTs than `target` has, by `estimate_luts` of the netlist `root` before passes.
-    """
-    if arch != "auto":
-        return arch, "asked for"
-    device = None if target is None else load_target(target)
-    room = AUTO_LUTS if device is None else device.luts
-    where = "without a target" if device is None else device.name
-    needs = estimate_luts(root)
-    told = f"about {needs:,} LUTs unrolled, {room:,} allowed ({where})"
-    if not any(isinstance(layer, LogicConv) for _, layer in network.layers()):
-        return "unrolled", "no convolution to stream"
-    return ("stream" if needs > room else "unrolled"), told
 
 
 def _save_spec(folder: Path, spec: StreamSpec) -> list[Path]:
@@ -291,6 +242,13 @@ def is_mapped(folder: Path) -> bool:
     return has_luts(folder / _FOLDER)
 
 
+def luts_of(folder: Path) -> dict[str, LutNetlist]:
+    """The LUTs of a build folder's design by the instance in the top that holds them: each layer
+    that streams, and ``core`` for the dense ones."""
+    luts = load_luts(folder / _FOLDER, load_spec(folder))
+    return {"core" if name == TAIL else name: net for name, net in luts.items()}
+
+
 def _prover(work_dir: Path, chain: Chain, *, relative: bool) -> Callable[[Netlist, Netlist], Proof]:
     care = check_care(chain.options.get("care", "none"))
 
@@ -347,20 +305,16 @@ def prove_stream(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
         entries.append(prove_start(chain.network, chain.raw, chain.golden, work_dir, progress))
     for name, before, after in streamed.parts:
         progress(0, 0, f"proving {name}")
-        is_tail = name == "tail"
-        prove = _prover(work_dir, chain, relative=relative and is_tail)
+        prove = _prover(work_dir, chain, relative=relative and name == TAIL)
         entries.append(_entry(name, prove(before, after)))
-        module = f"{options['name']}_gates" if is_tail else f"{options['name']}_{name}_gates"
-        of_module = replace(
-            chain.manifest,
-            modules={**chain.manifest.modules, "gates": module},
-            gate_registers=chain.manifest.gate_registers if is_tail else (),
-        )
-        prove_gates(after, chain.folder.path / "rtl", of_module, work_dir)
+    # pools whose windows overlap are gates too, made without a pass
+    modules = [(name, net) for name, net, _ in parts_of(spec)]
+    for name, net in modules:
+        progress(0, 0, f"proving the Verilog of {name}")
+        prove_gates(net, chain.folder.path / "rtl", of_part(chain.manifest, name), work_dir)
     progress(0, 0, "proving the LUTs of all trees")
-    mapped = [(name, after) for name, _, after in streamed.parts]
     care = check_care(options["care"])
-    prove_mapping(chain.folder.path / _FOLDER, mapped, care, work_dir)
+    prove_mapping(chain.folder.path / _FOLDER, modules, care, work_dir)
     progress(0, 0, "proving all positions")
     entries.append(_whole(chain, work_dir, relative))
     return entries

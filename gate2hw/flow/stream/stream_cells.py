@@ -23,7 +23,9 @@ from gate2hw.tools.targets import Family
 __all__ = [
     "TAIL",
     "has_luts",
+    "load_luts",
     "map_parts",
+    "of_part",
     "parts_of",
     "prove_mapping",
     "prove_part_cells",
@@ -53,6 +55,12 @@ def has_luts(home: Path) -> bool:
     return any(home.glob(f"*{_SUFFIX}"))
 
 
+def load_luts(home: Path, spec: StreamSpec) -> dict[str, LutNetlist]:
+    """The LUTs of every part that was mapped, by its name."""
+    paths = {name: _path(home, name) for name, _, _ in parts_of(spec)}
+    return {name: load_lutnetlist(path) for name, path in paths.items() if path.is_file()}
+
+
 def map_parts(
     home: Path,
     parts: Iterable[tuple[str, Netlist]],
@@ -72,7 +80,7 @@ def map_parts(
     return files, total, depth
 
 
-def _of_part(manifest: Manifest, name: str) -> Manifest:
+def of_part(manifest: Manifest, name: str) -> Manifest:
     """`manifest` with the module of a part as its gate cloud; only the dense layers may have
     registers between their gates."""
     if name == TAIL:
@@ -88,15 +96,15 @@ def stream_clouds(
     out.mkdir(parents=True, exist_ok=True)
     clouds = []
     for name, net, n_instances in parts_of(spec):
-        of_part = _of_part(manifest, name)
-        module = of_part.modules["gates"]
+        part = of_part(manifest, name)
+        module = part.modules["gates"]
         path = out / f"{module}_cells.v"
         luts: LutNetlist = load_lutnetlist(_path(home, name))
-        count = emit_cells(net, luts, path, of_part, family=family, version=__version__)
+        count = emit_cells(net, luts, path, part, family=family, version=__version__)
         clouds.append(yosys.Cloud(path, module, count.luts, n_instances))
     if spec.tail is not None and manifest.popcount == "luts":
-        for part in emit_popcounts(spec.tail, out, manifest, family=family):
-            clouds.append(yosys.Cloud(part.path, part.module, part.luts, part.n_instances))
+        for sums in emit_popcounts(spec.tail, out, manifest, family=family):
+            clouds.append(yosys.Cloud(sums.path, sums.module, sums.luts, sums.n_instances))
     return clouds
 
 
@@ -106,9 +114,9 @@ def prove_part_cells(
     """Prove every module of cells in `out` equal to its netlist; CheckFailedError if not."""
     proved: dict[str, Any] = {}
     for name, net, _ in parts_of(spec):
-        of_part = _of_part(manifest, name)
-        path = out / f"{of_part.modules['gates']}_cells.v"
-        proved[name] = prove_cells(net, path, of_part, family, work_dir)
+        part = of_part(manifest, name)
+        path = out / f"{part.modules['gates']}_cells.v"
+        proved[name] = prove_cells(net, path, part, family, work_dir)
     if spec.tail is not None and manifest.popcount == "luts":
         proved["popcounts"] = prove_popcounts(spec.tail, manifest, family, work_dir, out)
     return proved

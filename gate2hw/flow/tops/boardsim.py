@@ -6,11 +6,12 @@ import json
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
 from gate2hw.errors import CheckFailedError, InputError, ToolFailedError
-from gate2hw.flow.build import BuildFolder, Progress, silent
+from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
 from gate2hw.flow.tops.boarding import board_dir
 from gate2hw.ir.store import write_text
 from gate2hw.rtl import Manifest
@@ -31,6 +32,11 @@ FRAMES: Final = {
     "icarus": {"malformed": 2, "stalls": 1},
 }
 MOST_VECTORS: Final = 24
+LONG_PACKET_CLOCKS: Final = 20_000
+"""From here on a simulation has as few bad packets as Icarus has."""
+NO_UART: Final = "no UART"
+"""What the bench says of a test that is none of an SPI's."""
+STAGES: Final = {"rtl": "Verilog", "netlist": "netlist"}
 _MODELS: Final = {
     "ice40": (("sb_pll40.v", ("SB_PLL40_CORE", "SB_PLL40_PAD")),),
     "ecp5": (("ehxplll.v", ("EHXPLLL",)), ("dp16kd.v", ("DP16KD",))),
@@ -66,11 +72,43 @@ def cell_models(family: Family, netlists: list[Path], work_dir: Path) -> list[Pa
     return [cells_sim, *(data_dir("rtl_templates") / "models" / name for name, _ in used)]
 
 
-def _n_vectors(facts: dict[str, Any], manifest: Manifest, simulator: str) -> int:
+def _packet_clocks(facts: dict[str, Any], manifest: Manifest) -> int:
+    """Clocks that a request and its answer take on the line."""
     n_bytes = manifest.frame_bytes + manifest.result_bytes + 13
     bits = 10 if facts["interface"] == "uart" else 9
-    most = CLOCKS[simulator] // (n_bytes * bits * facts["clocks_per_bit"])
-    return int(max(2, min(MOST_VECTORS, most)))
+    return int(n_bytes * bits * facts["clocks_per_bit"])
+
+
+def _job(
+    folder: BuildFolder, facts: dict[str, Any], result_path: Path, simulator: str
+) -> dict[str, Any]:
+    """What the bench is to do, as `sim.job` reads it."""
+    compiled = folder.result("compile") or {}
+    golden = folder.path / str(compiled.get("golden"))
+    manifest_path = board_dir(folder, facts["board"]).resolve() / "rtl" / "manifest.json"
+    clocks = _packet_clocks(facts, Manifest.load(manifest_path))
+    n_vectors = max(2, min(MOST_VECTORS, CLOCKS[simulator] // clocks))
+    n_other = n_vectors // 4
+    return {
+        "manifest": str(manifest_path),
+        "netlist_raw": str((folder.path / "netlist_raw.npz").resolve()),
+        "golden": str(golden.resolve()) if golden.is_file() else None,
+        "result": str(result_path),
+        "seed": 1,
+        "n_golden": n_vectors - 3 * n_other,
+        "n_random": n_other if golden.is_file() else n_vectors,
+        "n_ties": n_other,
+        "n_corners": n_other,
+        "frames": FRAMES["icarus" if clocks > LONG_PACKET_CLOCKS else simulator],
+    }
+
+
+def _shorter_gap(facts: dict[str, Any], board_path: Path) -> None:
+    """Facts of the board with a gap that does not take too long to simulate, for its Verilog."""
+    gap = str(min(int(facts["parameters"]["GAP_CLOCKS"]), 20 * facts["clocks_per_bit"]))
+    parameters = {**facts["parameters"], "GAP_CLOCKS": gap}
+    content = {**facts, "parameters": parameters, "override": {"GAP_CLOCKS": gap}}
+    write_text(board_path, json.dumps(content, indent=1))
 
 
 def _run(
@@ -82,25 +120,11 @@ def _run(
     work.mkdir(parents=True, exist_ok=True)
     result_path, job_path = work / "result.json", work / "job.json"
     result_path.unlink(missing_ok=True)
-    compiled = folder.result("compile") or {}
-    golden = folder.path / str(compiled.get("golden"))
-    manifest_path = out / "rtl" / "manifest.json"
-    n_vectors = _n_vectors(facts, Manifest.load(manifest_path), simulator)
-    n_other = n_vectors // 4
-    job = {
-        "manifest": str(manifest_path),
-        "netlist_raw": str((folder.path / "netlist_raw.npz").resolve()),
-        "golden": str(golden.resolve()) if golden.is_file() else None,
-        "result": str(result_path),
-        "seed": 1,
-        "n_golden": n_vectors - 3 * n_other,
-        "n_random": n_other if golden.is_file() else n_vectors,
-        "n_ties": n_other,
-        "n_corners": n_other,
-        "frames": FRAMES[simulator],
-    }
-    write_text(job_path, json.dumps(job, indent=1))
+    write_text(job_path, json.dumps(_job(folder, facts, result_path, simulator), indent=1))
     board_path = out / "results.json"
+    if (stage, simulator) == ("rtl", "verilator") and facts["interface"] == "uart":
+        board_path = work / "board.json"
+        _shorter_gap(facts, board_path)
     wrapper = work / f"{facts['top']}_bench.v"
     root = data_dir("sim").parent
     run_tool(
@@ -137,7 +161,11 @@ def _run(
         "simulator": simulator,
         "n_packets": sum(test.get("n_vectors", 0) for test in result["tests"].values()),
         "mismatches": result["mismatches"],
-        "skipped": {n: t["skipped"] for n, t in result["tests"].items() if "skipped" in t},
+        "skipped": {
+            test: found["skipped"]
+            for test, found in result["tests"].items()
+            if found.get("skipped", NO_UART) != NO_UART
+        },
         "time_s": round(outcome.time_s, 2),
     }
 
@@ -145,10 +173,12 @@ def _run(
 def simulate_board(
     out_dir: Path | str, name: str, *, progress: Progress = silent
 ) -> list[dict[str, Any]]:
-    """Simulate what `board` made for the board `name`: its Verilog, then its netlist.
+    """Simulate what `board` made for the board `name`: its Verilog around the core as `compile`
+    wrote it, then the netlist of all.
 
     A host at the pins of the line sends packets, good and bad ones; the answers must be the
-    model's. Verilator simulates boards without a PLL, Icarus those with one.
+    model's. Verilator simulates boards without a PLL, Icarus those with one. Verilator has a
+    UART's Verilog with a gap of 20 bits, so that what ends a bad packet does not take too long.
 
     Returns one entry a simulation. Raises CheckFailedError for a wrong answer, InputError where
     the board was not built or its files have changed.
@@ -170,11 +200,23 @@ def simulate_board(
     rtl = [*(folder.path / "rtl" / file for file in generic.files), *around]
     netlist = [out / f"{facts['top']}_synth.v"]
     models = cell_models(family, around, out / "sim" / "models") if facts["pll"] else []
-    done = []
-    progress(0, 2, f"{name}: Verilog from its pins, {simulator}")
-    done.append(_run(folder, facts, "rtl", [*rtl, *models], simulator))
-    progress(1, 2, f"{name}: netlist from its pins, {simulator}")
     cells = cell_models(family, netlist, out / "sim" / "cells")
-    done.append(_run(folder, facts, "netlist", [*netlist, *cells], simulator))
+    stages = {"rtl": [*rtl, *models], "netlist": [*netlist, *cells]}
+    done: list[dict[str, Any]] = []
+    start = time.perf_counter()
+
+    def note(**more: Any) -> None:
+        result = {"board": record["key"], "simulations": done, **more}
+        key = key_of(step="simulate", board=record["key"])
+        folder.put(f"simulate.{name}", key, [], result, time.perf_counter() - start)
+
+    for place, (stage, sources) in enumerate(stages.items()):
+        progress(place, 2, f"{name}: {STAGES[stage]} from its pins, {simulator}")
+        try:
+            done.append(_run(folder, facts, stage, sources, simulator))
+        except CheckFailedError as error:
+            note(failed=str(error))
+            raise
+    note()
     progress(2, 2, f"{name}: simulated")
     return done

@@ -156,7 +156,12 @@ def _vivado(top: str, files: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _ip(manifest: Manifest, sources: dict[str, str], out: Path) -> dict[str, str]:
+def _is_vhdl_name(name: str) -> bool:
+    """Whether a Verilog name is one of VHDL too: no _ at an end, no two in a row."""
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", name) is not None
+
+
+def _ip(manifest: Manifest, sources: dict[str, str]) -> dict[str, str]:
     top, ports = f"{manifest.name}_axis", axis_ports(manifest.bus_bytes)
     about = _frame_lines(manifest)
     bits = 8 * manifest.bus_bytes
@@ -171,14 +176,11 @@ def _ip(manifest: Manifest, sources: dict[str, str], out: Path) -> dict[str, str
         files=verilog,
         about=f"logic gate network, model {manifest.model_digest[:16]}; {'; '.join(about)}",
     )
-    return {
-        **files,
-        f"src/{top}_vhdl.vhd": _vhdl_wrapper(f"{top}_vhdl", top, ports, about),
-        f"{top}.veo": _verilog_instance(top, ports),
-        f"{top}.vho": _vhdl_instance(top, ports),
-        "component.xml": component,
-        "vivado_ooc.tcl": _vivado(top, verilog),
-    }
+    files[f"{top}.veo"] = _verilog_instance(top, ports)
+    if _is_vhdl_name(top):
+        files[f"src/{top}_vhdl.vhd"] = _vhdl_wrapper(f"{top}_vhdl", top, ports, about)
+        files[f"{top}.vho"] = _vhdl_instance(top, ports)
+    return {**files, "component.xml": component, "vivado_ooc.tcl": _vivado(top, verilog)}
 
 
 def _tiles(n_cells: int) -> str:
@@ -269,9 +271,14 @@ def package(
     progress(0, 0, f"packaging {manifest.name}")
     notes = []
     if format == "ip":
-        files = _ip(manifest, sources, out)
+        files = _ip(manifest, sources)
         top = f"{manifest.name}_axis"
         notes.append("vivado_ooc.tcl and the VHDL wrapper were not run: no such tool was at hand")
+        if not _is_vhdl_name(top):
+            notes[-1] = "vivado_ooc.tcl was not run: no such tool was at hand"
+            notes.append(
+                f"no VHDL: {top} is no name there; compile with a --name without _ at an end or __"
+            )
     else:
         # gates, popcounts at 4.5 gates a bit, and a flip-flop for each stored bit
         n_cells = net.n_gates + round(4.5 * net.n_outputs) + manifest.n_used_inputs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from gate2hw.errors import CheckFailedError, InputError, ToolFailedError
 from gate2hw.flow.build import BuildFolder, Progress, silent
 from gate2hw.flow.models import find_netlist
-from gate2hw.flow.predicting import check_classifier
+from gate2hw.flow.predicting import check_classifier, placed
 from gate2hw.flow.samples import array_samples, open_samples, quantise
 from gate2hw.flow.tops.boarding import identity
 from gate2hw.ir.netlist import Encoder
@@ -28,23 +27,35 @@ Array = npt.NDArray[Any]
 
 
 def _baud(folder: BuildFolder) -> int:
-    """The baud rate of the boards that the folder was built for, if they agree."""
-    found = {
-        record["result"].get("baud")
+    """The baud rate of the boards that the folder was built for; the usual one where there is none.
+
+    Raises InputError where they differ, or none has a UART.
+    """
+    rates = {
+        step.removeprefix("board."): record["result"].get("baud")
         for step, record in folder.steps().items()
         if step.startswith("board.")
-    } - {None}
-    return int(found.pop()) if len(found) == 1 else DEFAULT_BAUD
+    }
+    found = sorted({rate for rate in rates.values() if rate is not None})
+    if len(found) > 1:
+        listed = ", ".join(f"{name} {rate}" for name, rate in rates.items() if rate is not None)
+        raise InputError(f"{folder.path}: its boards differ in baud rate ({listed}); give --baud")
+    if rates and not found:
+        raise InputError(
+            f"{folder.path}: built for SPI alone ({', '.join(rates)}), talk needs a UART; run: "
+            f"gate2hw board {folder.path} --board {next(iter(rates))}"
+        )
+    return int(found[0]) if found else DEFAULT_BAUD
 
 
-def _shaped(x: Array, encoder: Encoder, where: str) -> Array:
+def _shaped(x: Array, encoder: Encoder) -> Array:
     """`x` as (N, *shape): a batch in any shape of the right size, or a single sample."""
     if len(x) and x[0].size == encoder.n_features:
         return x.reshape(len(x), *encoder.shape)
     if x.size == encoder.n_features:
         return x.reshape(1, *encoder.shape)
     raise InputError(
-        f"{where}: samples of shape {x.shape[1:]}, the model reads {encoder.shape}: "
+        f"samples of shape {x.shape[1:]}, the model reads {encoder.shape}: "
         f"{encoder.n_features} values each"
     )
 
@@ -64,10 +75,11 @@ def _answer(payload: bytes, manifest: Manifest) -> tuple[int, list[int] | None]:
     return index, [int.from_bytes(payload[p : p + size], "little", signed=signed) for p in places]
 
 
-def _frames(x: Array, encoder: Encoder) -> Iterator[bytes]:
+def _frames(x: Array, encoder: Encoder) -> Array:
+    """(N, frame bytes) uint8 of samples (N, *shape); InputError for values that cannot be."""
     flat = check_input(encoder, x).reshape(len(x), -1)
-    for row in flat.astype(f"<u{encoder.bytes_per_feature}"):
-        yield row.tobytes()
+    whole = flat.astype(f"<u{encoder.bytes_per_feature}")
+    return np.ascontiguousarray(whole).view(np.uint8)
 
 
 def talk(
@@ -121,10 +133,12 @@ def talk(
             )
         start = time.perf_counter()
         for block in samples.blocks:
-            x = quantise(_shaped(block.x, encoder, samples.where), network)
+            with placed(samples.where, len(classes)):
+                x = quantise(_shaped(block.x, encoder), network)
+                frames = _frames(x, encoder)
             wanted = None if engine is None else (engine.predict(x), engine.scores(x))
-            for place, frame in enumerate(_frames(x, encoder)):
-                index, found_scores = _answer(line.ask(frame), manifest)
+            for place, frame in enumerate(frames):
+                index, found_scores = _answer(line.ask(frame.tobytes()), manifest)
                 if wanted is not None:
                     _compare(len(classes), index, found_scores, wanted[0][place], wanted[1][place])
                 classes.append(index)

@@ -73,11 +73,21 @@ def classifier(
 class Library:
     """The functions of an export, called through ctypes."""
 
-    def __init__(self, net: Netlist, folder: Path, word_bits: int, **options: object) -> None:
+    def __init__(
+        self,
+        net: Netlist,
+        folder: Path,
+        word_bits: int,
+        *,
+        timeout_s: float = 120,
+        **options: object,
+    ) -> None:
         assert CC is not None
         export_c(net, folder, name="m", word_bits=word_bits, **options)
         command = [CC, *FLAGS, "-fPIC", "-shared", "m.c", "-o", "m.so"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=timeout_s
+        )
         assert done.returncode == 0, done.stderr
         self.net, self.word_bits = net, word_bits
         self.library = ctypes.CDLL(str(folder / "m.so"))
@@ -143,6 +153,15 @@ def test_scores_and_classes(tmp_path: Path, word_bits: int, n_classes: int, max_
     expected = scores(net, x)
     for n in (0, 1, lanes - 1, lanes, lanes + 1, 2 * lanes + 3):
         library.check(x[:n], expected[:n])
+
+
+@needs_cc
+@pytest.mark.slow
+def test_two_hundred_thousand_gates(tmp_path: Path) -> None:
+    net = classifier(5, 10, n_gates=200_000, n_outputs=8_000)
+    library = Library(net, tmp_path, 64, timeout_s=900)
+    x = samples(net, 70)
+    library.check(x, scores(net, x))
 
 
 @needs_cc

@@ -131,7 +131,7 @@ def test_each_rule_can_be_broken(small, tmp_path, name):
     lines = told.splitlines()
     # a table of the streams, its last line the cycle that breaks the rule
     assert lines[1].split()[:6] == ["cycle", "rst", "s_valid", "s_ready", "s_last", "s_data"]
-    assert lines[1].split()[-1] == name
+    assert lines[1].split()[-1] == caught.value.details["property"]
     assert lines[-1].split()[-1] == "1"
     assert int(lines[-1].split()[0].strip(".")) == caught.value.details["cycle"]
     assert read_vcd(Path(caught.value.details["trace"])).find("frame_error")
@@ -202,6 +202,6 @@ def test_what_is_undecided_is_told_as_such(small, tmp_path, monkeypatch):
 
 def test_what_cannot_happen_or_is_unknown_is_no_proof():
     with pytest.raises(CheckFailedError, match="cannot happen, so the proof says too little"):
-        formal._judge(Property("can_stall", "never"))
+        formal._judge([Property("can_stall", "never")])
     with pytest.raises(ToolFailedError, match="bad_weather that nobody knows"):
-        formal._judge(Property("bad_weather", "never"))
+        formal._judge([Property("bad_weather", "never")])

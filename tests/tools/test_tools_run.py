@@ -140,6 +140,9 @@ def test_children_left_behind_are_killed(tmp_path: Path) -> None:
 
 
 def test_keyboard_interrupt_kills_the_group_and_is_raised(tmp_path: Path) -> None:
+    # a shell lets what it starts in the background ignore Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupt() -> None:
         wait_for(tmp_path / "pid")
         os.kill(os.getpid(), signal.SIGINT)
@@ -149,6 +152,7 @@ def test_keyboard_interrupt_kills_the_group_and_is_raised(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         sh("sleep 60 & echo $! > pid; wait", tmp_path)
     thread.join()
+    signal.signal(signal.SIGINT, before)
     assert is_gone(wait_for(tmp_path / "pid"))
 
 

@@ -162,9 +162,7 @@ def prove_streams(
         free=[] if kind == "data" else [module.format(name=manifest.name) for module in free],
         connect=connect,
     )
-    # what is broken comes before what is missing
-    for entry in sorted(found, key=lambda entry: entry.name):
-        _judge(entry)
+    _judge(found)
     open_ones = [entry.name for entry in found if entry.verdict == "undecided"]
     return {
         "method": "ABC pdr, unbounded",
@@ -177,21 +175,30 @@ def prove_streams(
     }
 
 
-def _judge(entry: Property) -> None:
-    says = PROPERTIES.get(entry.name)
-    if says is None:
-        raise ToolFailedError(f"the harness has a property {entry.name} that nobody knows")
-    if entry.name.startswith("bad_") and entry.verdict == "reached":
-        assert entry.trace is not None
+def _judge(found: Sequence[Property]) -> None:
+    """Raise CheckFailedError where a rule is broken, with a way to break the one that breaks first;
+    else where what has to be possible is not."""
+    for entry in found:
+        if entry.name not in PROPERTIES:
+            raise ToolFailedError(f"the harness has a property {entry.name} that nobody knows")
+    broken = [e for e in found if e.name.startswith("bad_") and e.verdict == "reached"]
+    if broken:
+        first, *others = sorted(broken, key=lambda entry: (entry.cycle or 0, entry.name))
+        assert first.trace is not None
+        also = "; ".join(f"{PROPERTIES[entry.name]} ({entry.name})" for entry in others)
         raise CheckFailedError(
-            f"not so: {says} ({entry.name}); in cycle {entry.cycle} of {entry.trace}:\n"
-            + trace_table(entry.trace, entry.name),
-            details={"property": entry.name, "cycle": entry.cycle, "trace": str(entry.trace)},
+            f"not so: {PROPERTIES[first.name]} ({first.name}); "
+            + (f"nor: {also}; " if also else "")
+            + f"in cycle {first.cycle} of {first.trace}:\n"
+            + trace_table(first.trace, first.name),
+            details={"property": first.name, "cycle": first.cycle, "trace": str(first.trace)},
         )
-    if entry.name.startswith("can_") and entry.verdict == "never":
-        raise CheckFailedError(
-            f"cannot happen, so the proof says too little: {says} ({entry.name})"
-        )
+    for entry in found:
+        if entry.name.startswith("can_") and entry.verdict == "never":
+            raise CheckFailedError(
+                "cannot happen, so the proof says too little: "
+                f"{PROPERTIES[entry.name]} ({entry.name})"
+            )
 
 
 def trace_table(trace: Path, name: str, columns: Mapping[str, str] = _COLUMNS) -> str:

@@ -40,7 +40,8 @@ def without(engine: Engine, x: Any, *, with_input: bool, with_head: bool) -> Any
         model.n_chunks = 0
         # nor is any image fetched ahead
         model.n_features = 0
-    nothing = np.zeros(model.n_classes + 1, np.int64)
+    n_parts = program._plan.contents.n_parts
+    nothing = np.zeros(n_parts + 1, np.int64)
     if not with_head:
         # every class, so that all gates are evaluated, but of one bit and without outputs
         model.n_columns = model.n_planes = 1
@@ -53,7 +54,7 @@ def without(engine: Engine, x: Any, *, with_input: bool, with_head: bool) -> Any
         )
         # the arrays that the structures point to live as long as the call
         assert not failed
-        assert (len(classes), len(nothing)) == (len(x), model.n_classes + 1)
+        assert (len(classes), len(nothing)) == (len(x), n_parts + 1)
 
     return call
 

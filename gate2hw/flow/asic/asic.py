@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from gate2hw import __version__
 from gate2hw.errors import InputError, ToolFailedError, ToolMissingError, nearest
-from gate2hw.flow.asic.asic_blocks import block_of, blocks_of
 from gate2hw.flow.asic.asic_files import constraints_text, librelane_text, readme_text
 from gate2hw.flow.asic.mapped import load_mapped
 from gate2hw.flow.asic.power import power_of, stream_images
 from gate2hw.flow.build import BuildFolder, Progress, key_of, silent
+from gate2hw.flow.clock.blocks import block_of, blocks_of
 from gate2hw.flow.clock.stages import Stages, parse_stages
 from gate2hw.flow.signoff.checks import check_rtl_files
 from gate2hw.ir.netlist import Netlist

@@ -1,9 +1,10 @@
-"""The parts of a design that areas are told by: blocks, their modules, what Yosys found there."""
+"""The parts of a design that areas, energies and paths are told by: blocks, and their modules."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from gate2hw.ir.lutnetlist import LutNetlist
 from gate2hw.rtl import Manifest
 from gate2hw.tools.yosys import SynthResult
 
-__all__ = ["BLOCKS", "areas", "blocks_of"]
+__all__ = ["BLOCKS", "areas", "block_of", "blocks_of"]
 
 BLOCKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -34,7 +35,7 @@ _STREAM: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "encoder": ("top_pixels*",),
         "linebuffers": ("delay_*",),
         "collector": ("top_head*",),
-        "popcount": (*BLOCKS["popcount"], "top_head_popcount_*"),
+        "popcount": (*BLOCKS["popcount"], "top_head_popcount*"),
         "argmax": (*BLOCKS["argmax"], "top_ranking*"),
         "pipeline": BLOCKS["pipeline"],
         "stream": ("top_sender*", "top_verdicts*"),
@@ -55,6 +56,16 @@ def blocks_of(manifest: Manifest) -> dict[str, list[str]]:
         block: [f"{manifest.name}_{pattern}" for pattern in patterns]
         for block, patterns in blocks.items()
     }
+
+
+def block_of(module: str, manifest: Manifest) -> str:
+    """The block that `module` belongs to."""
+    fitting = [
+        block
+        for block, patterns in blocks_of(manifest).items()
+        if any(fnmatchcase(module, pattern) for pattern in patterns)
+    ]
+    return fitting[-1] if fitting else "other"
 
 
 def _luts_by_layer(luts: LutNetlist, n_luts: int) -> dict[str, int]:

@@ -35,12 +35,13 @@ def apply_schedule(model: nn.Module, recipe: Recipe, step: int) -> None:
     """Set everything in `model` that depends on the step alone (0 .. training.steps)."""
     share = step / recipe.training.steps
     gates, wiring, thermometer = recipe.gates, recipe.wiring, recipe.thermometer
-    layers = [module for module in model.modules() if isinstance(module, GateWeights)]
+    modules = list(model.modules())
+    layers = [module for module in modules if isinstance(module, GateWeights)]
     hardens_at = np.linspace(gates.harden_at, gates.harden_until or gates.harden_at, len(layers))
     for layer, at in zip(layers, hardens_at, strict=True):
         layer.temperature = anneal(gates.temperature, gates.temperature_end, share)
         layer.estimator = "straight-through" if at < 1 and share >= at else gates.estimator
-    for module in model.modules():
+    for module in modules:
         if isinstance(module, LearnedWiring):
             module.temperature = anneal(wiring.temperature, wiring.temperature_end, share)
         elif isinstance(module, SelectsInputs):

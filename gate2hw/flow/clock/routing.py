@@ -23,7 +23,7 @@ from gate2hw.flow.stream.stream_build import clouds_for_target, emit_for_target,
 from gate2hw.ir.lutnetlist import LutNetlist, load_lutnetlist
 from gate2hw.ir.store import load_netlist, write_text
 from gate2hw.passes.staging import staging
-from gate2hw.rtl import Manifest, emit_rtl
+from gate2hw.rtl import Manifest, RtlOptions, emit_rtl
 from gate2hw.rtl.cells import PopcountCells, emit_cells, emit_popcounts
 from gate2hw.rtl.options import StorageForm
 from gate2hw.tools import nextpnr, yosys
@@ -38,6 +38,7 @@ __all__ = [
     "cells_of_target",
     "clean",
     "clouds_for",
+    "options_for",
     "route",
     "rtl_of_target",
 ]
@@ -113,6 +114,14 @@ def clouds_for(
     return clouds, luts
 
 
+def options_for(manifest: Manifest, family: Family, **changes: Any) -> RtlOptions:
+    """The options of a design with `changes`, its input bits stored in the form of `family`."""
+    options = manifest.options(**changes)
+    if manifest.arch == "stream":
+        return options
+    return replace(options, storage=STORAGE[family])
+
+
 def _emit_for(
     folder: BuildFolder, out: Path, request: Request, family: Family
 ) -> tuple[Path, Manifest, list[Path]]:
@@ -122,11 +131,10 @@ def _emit_for(
     own = out / "rtl"
     net = load_netlist(folder.path / "netlist.npz")
     stages = {} if request.stages is None else request.stages.options(net)
-    options = generic.options(popcount=request.popcount, **stages)
+    options = options_for(generic, family, popcount=request.popcount, **stages)
     if generic.arch == "stream":
         manifest = emit_for_target(folder.path, net, own, options, family)
         return own, manifest, [own / name for name in [*manifest.files, "manifest.json"]]
-    options = replace(options, storage=STORAGE[family])
     if options == generic.options():
         for stale in own.glob("*"):
             stale.unlink()

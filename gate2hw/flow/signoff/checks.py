@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ __all__ = [
     "load_chain",
     "prove_luts",
     "prove_passes",
+    "prover",
 ]
 
 
@@ -244,6 +247,14 @@ def prove_luts(chain: Chain, work_dir: Path) -> dict[str, Any]:
     return {"result": proof.result, "method": proof.method, "time_s": round(proof.time_s, 3)}
 
 
+def prover(chain: Chain, work_dir: Path, *, relative: bool) -> Callable[[Netlist, Netlist], Proof]:
+    """What proves netlists of `chain` equal under its care: (before, after) to a Proof."""
+    care = check_care(chain.options.get("care", "none"))
+    return partial(
+        prove_equal, work_dir=work_dir, timeout_s=PROOF_TIMEOUT_S, care=care, relative=relative
+    )
+
+
 def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[str, Any]]:
     """Run the recorded pipeline again, proving every pass; the result must be `netlist.npz`.
 
@@ -255,17 +266,6 @@ def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
 
     options = chain.options
     care = check_care(options.get("care", "none"))
-
-    def prove(before: Netlist, after: Netlist) -> Proof:
-        return prove_equal(
-            before,
-            after,
-            work_dir=work_dir,
-            timeout_s=PROOF_TIMEOUT_S,
-            care=care,
-            relative=chain.relative,
-        )
-
     entries = []
     if options["opt_level"] and not chain.is_lossy:
         entries.append(prove_start(chain.network, chain.raw, chain.golden, work_dir, progress))
@@ -274,7 +274,7 @@ def prove_passes(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
         options["opt_level"],
         care=care,
         output=options.get("output", "scores"),
-        prove=prove,
+        prove=prover(chain, work_dir, relative=chain.relative),
         progress=progress,
     )
     if outcome.net.content_digest() != chain.net.content_digest():

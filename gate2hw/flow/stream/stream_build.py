@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +12,9 @@ import numpy as np
 from gate2hw import __version__
 from gate2hw.errors import CheckFailedError, ModelFileError
 from gate2hw.flow.build import Progress, silent
-from gate2hw.flow.signoff.checks import Chain
+from gate2hw.flow.signoff.checks import Chain, prover
 from gate2hw.flow.signoff.comparing import compare_scores
-from gate2hw.flow.signoff.gatecloud import PROOF_TIMEOUT_S, prove_gates
+from gate2hw.flow.signoff.gatecloud import prove_gates
 from gate2hw.flow.signoff.sharing import prove_start
 from gate2hw.flow.stream.stream_cells import (
     TAIL,
@@ -35,7 +34,7 @@ from gate2hw.ir.netlist import Netlist
 from gate2hw.ir.network import LogicNetwork
 from gate2hw.ir.simulate import random_features, scores
 from gate2hw.ir.store import load_netlist, save_netlist, write_text
-from gate2hw.passes.proof.equivalence import Proof, prove_equal
+from gate2hw.passes.proof.equivalence import Proof
 from gate2hw.rtl import Manifest, RtlOptions
 from gate2hw.rtl.stream_spec import InputSpec, PoolSpec, Stage, StreamSpec, WindowSpec
 from gate2hw.tools import yosys
@@ -249,22 +248,6 @@ def luts_of(folder: Path) -> dict[str, LutNetlist]:
     return {"core" if name == TAIL else name: net for name, net in luts.items()}
 
 
-def _prover(work_dir: Path, chain: Chain, *, relative: bool) -> Callable[[Netlist, Netlist], Proof]:
-    care = check_care(chain.options.get("care", "none"))
-
-    def prove(before: Netlist, after: Netlist) -> Proof:
-        return prove_equal(
-            before,
-            after,
-            work_dir=work_dir,
-            timeout_s=PROOF_TIMEOUT_S,
-            care=care,
-            relative=relative,
-        )
-
-    return prove
-
-
 def _entry(name: str, proof: Proof) -> dict[str, Any]:
     return {
         "name": name,
@@ -305,7 +288,7 @@ def prove_stream(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
         entries.append(prove_start(chain.network, chain.raw, chain.golden, work_dir, progress))
     for name, before, after in streamed.parts:
         progress(0, 0, f"proving {name}")
-        prove = _prover(work_dir, chain, relative=relative and name == TAIL)
+        prove = prover(chain, work_dir, relative=relative and name == TAIL)
         entries.append(_entry(name, prove(before, after)))
     # pools whose windows overlap are gates too, made without a pass
     modules = [(name, net) for name, net, _ in parts_of(spec)]
@@ -323,7 +306,7 @@ def prove_stream(chain: Chain, work_dir: Path, progress: Progress) -> list[dict[
 def _whole(chain: Chain, work_dir: Path, relative: bool) -> dict[str, Any]:
     """The trees at every position against the netlist before passes."""
     name = "trees at all positions"
-    proof = _prover(work_dir, chain, relative=relative)(chain.raw, chain.net)
+    proof = prover(chain, work_dir, relative=relative)(chain.raw, chain.net)
     entry = _entry(name, proof)
     if proof.result == "different":
         raise CheckFailedError(f"{name}: {proof.reason}")

@@ -6,14 +6,14 @@ import json
 import math
 import re
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from gate2hw import __version__
 from gate2hw.errors import DoesNotFitError, InputError, ToolFailedError, nearest
 from gate2hw.flow.build import LUTS, BuildFolder, Progress, key_of, silent
-from gate2hw.flow.clock.routing import STORAGE, clouds_for
+from gate2hw.flow.clock.routing import clouds_for, options_for
 from gate2hw.flow.signoff.checks import check_rtl_files
 from gate2hw.flow.stream.stream_build import clouds_for_target, emit_for_target, is_mapped
 from gate2hw.flow.synthesis import rtl_of_target
@@ -231,14 +231,14 @@ def _model_rtl(
     net = load_netlist(folder.path / "netlist.npz")
     is_stream = chosen.arch == "stream"
     has_luts = is_mapped(folder.path) if is_stream else (folder.path / LUTS).is_file()
-    options = chosen.options(popcount="luts" if has_luts else target.popcount)
+    popcount = "luts" if has_luts else target.popcount
+    options = options_for(chosen, target.family, popcount=popcount)
     clouds: list[yosys.Cloud] = []
     if is_stream:
         manifest = emit_for_target(folder.path, net, rtl, options, target.family)
         if has_luts:
             clouds = clouds_for_target(folder.path, out, manifest, target.family)
     else:
-        options = replace(options, storage=STORAGE[target.family])
         manifest = emit_rtl(net, rtl, options, version=__version__)
         if has_luts:
             clouds, _ = clouds_for(folder, out, target, manifest)
